@@ -1,0 +1,64 @@
+"""credits-db: prepaid credits inside your application's own Postgres.
+
+The SQL is the product; this package applies it (`credits-db push`) and calls it (`Client`, `AsyncClient`).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from credits_db.client import AsyncClient, AsyncUserClient, Client, UserClient
+    from credits_db.errors import (
+        AccountNotFound,
+        BalanceLimit,
+        CreditsError,
+        IdempotencyKeyReused,
+        InsufficientCredits,
+        InvalidAmount,
+        InvalidArgument,
+        InvalidIdempotencyKey,
+        InvalidMetadata,
+        LedgerImmutable,
+        NotAuthenticated,
+    )
+    from credits_db.results import (
+        AccountDeletion,
+        CreditTransaction,
+        CreditUsage,
+        LedgerViolation,
+        TransactionType,
+        UserCredits,
+    )
+
+__all__ = [
+    "AccountDeletion",
+    "AccountNotFound",
+    "AsyncClient",
+    "AsyncUserClient",
+    "BalanceLimit",
+    "Client",
+    "CreditTransaction",
+    "CreditUsage",
+    "CreditsError",
+    "IdempotencyKeyReused",
+    "InsufficientCredits",
+    "InvalidAmount",
+    "InvalidArgument",
+    "InvalidIdempotencyKey",
+    "InvalidMetadata",
+    "LedgerImmutable",
+    "LedgerViolation",
+    "NotAuthenticated",
+    "TransactionType",
+    "UserClient",
+    "UserCredits",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use, so that `credits-db --help` does not wait for a database driver."""
+    if name in __all__:
+        for module in map(import_module, ("credits_db.results", "credits_db.errors", "credits_db.client")):
+            if name in vars(module):
+                return vars(module)[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,264 @@
+"""The command `credits-db`: parses, calls, prints. What it decides stands in migrations.py and in the SQL.
+
+Exit codes: 0 done, 1 refused or something pending, 2 the database has drifted from what ships.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from rich.table import Table
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Prepaid credits inside your own Postgres.")
+settings = typer.Typer(no_args_is_help=True, help="List or change the settings of a database.")
+local = typer.Typer(no_args_is_help=True, help="The embedded Postgres: nothing to install, no Docker.")
+app.add_typer(settings, name="settings")
+app.add_typer(local, name="local")
+
+DbUrl = Annotated[str | None, typer.Option("--db-url", help="Which database; else the variable DATABASE_URL.")]
+Local = Annotated[bool, typer.Option("--local", help="Use the embedded Postgres, and start it if need be.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+
+def say(message: str | Table) -> None:
+    from rich.console import Console
+
+    Console(soft_wrap=True, highlight=False).print(message)
+
+
+def refuse(message: str, code: int = 1) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def database(db_url: str | None, use_local: bool) -> Iterator[Connection]:
+    """The database that was asked for, or a refusal that names the three ways to ask."""
+    from credits_db import local as server
+    from credits_db.migrations import connect
+
+    url = db_url or (None if use_local else os.environ.get("DATABASE_URL"))
+    if url and use_local:
+        refuse("Either --db-url or --local, not both.")
+    if url:
+        with connect(url) as connection:
+            yield connection
+    elif use_local:
+        with server.running() as running, connect(running.dsn()) as connection:
+            yield connection
+    else:
+        refuse("Which database? Give --db-url postgresql://..., or set DATABASE_URL, or say --local.")
+
+
+def target(connection: Connection) -> str:
+    """The database in words, without a password."""
+    info = connection.info
+    return f"{info.dbname} on {info.host or 'this machine'} (Postgres {info.server_version // 10000})"
+
+
+@app.command()
+def push(
+    db_url: DbUrl = None,
+    use_local: Local = False,
+    to: Annotated[str | None, typer.Option(help="Stop after this migration.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do it all, then roll it back.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Answer questions with yes.")] = False,
+) -> None:
+    """Apply the migrations that a database does not have yet."""
+    from credits_db import migrations
+
+    def confirm(gift: str) -> bool:
+        say(f"[yellow]{gift}[/]")
+        if yes or dry_run:
+            return True
+        return sys.stdin.isatty() and typer.confirm("Go on?")
+
+    with database(db_url, use_local) as connection:
+        say(f"[bold]{'Dry run: ' if dry_run else ''}{target(connection)}[/]")
+        done = migrations.push(
+            connection,
+            to=to,
+            dry_run=dry_run,
+            confirm=confirm,
+            report=lambda migration: say(f"  [green]✓[/] {migration.id}"),
+        )
+        if dry_run:
+            say(f"{len(done)} to apply. Nothing was changed.")
+        else:
+            say(f"{len(done)} applied." if done else "Nothing to apply: up to date.")
+
+
+@app.command()
+def status(db_url: DbUrl = None, use_local: Local = False, as_json: AsJson = False) -> None:
+    """Show which migrations a database has. Exit code 1 when some are pending."""
+    from credits_db import migrations
+
+    with database(db_url, use_local) as connection:
+        todo = [migration.id for migration in migrations.pending(connection)]
+        done = list(migrations.history(connection))
+        if as_json:
+            typer.echo(json.dumps({"database": connection.info.dbname, "applied": done, "pending": todo}))
+        else:
+            say(f"[bold]{target(connection)}[/]")
+            for id in done:
+                say(f"  [green]✓[/] {id}")
+            for id in todo:
+                say(f"  [yellow]·[/] {id} (pending)")
+    raise typer.Exit(1 if todo else 0)
+
+
+@app.command()
+def verify(db_url: DbUrl = None, use_local: Local = False, as_json: AsJson = False) -> None:
+    """Compare a database with what ships: tables, functions, policies, grants. Exit code 2 on drift."""
+    from credits_db import migrations
+
+    with database(db_url, use_local) as connection:
+        drift = migrations.verify(connection)
+        if as_json:
+            typer.echo(json.dumps({"database": connection.info.dbname, "drift": drift}))
+        elif drift:
+            for line in drift:
+                typer.echo(line)
+            typer.echo("- is missing here, + is not ours: the database has drifted from credits-db.", err=True)
+        else:
+            say(f"[green]✓[/] {target(connection)} is what credits-db ships.")
+    raise typer.Exit(2 if drift else 0)
+
+
+@app.command()
+def sql(name: Annotated[str | None, typer.Argument(help="An object, for instance consume_credit.")] = None) -> None:
+    """Print the present definition of an object, or of all."""
+    from credits_db import migrations
+
+    typer.echo(migrations.definition(name), nl=False)
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(help="What changes, for instance cap_daily_spend.")]) -> None:
+    """Write the next migration from what changed in sql/ (in a checkout)."""
+    from credits_db import migrations
+
+    path = migrations.new(name)
+    say(f"[green]✓[/] {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    say("Say in it why, write what cannot be copied, and the check; then make generate.")
+
+
+@settings.command("list")
+def settings_list(db_url: DbUrl = None, use_local: Local = False, as_json: AsJson = False) -> None:
+    """Show every setting with its value."""
+    with database(db_url, use_local) as connection:
+        query = "select s.name, s.value, s.description from credits_private.settings as s order by s.name"
+        rows = connection.execute(query).fetchall()
+    if as_json:
+        typer.echo(json.dumps({name: value for name, value, _ in rows}))
+        return
+    from rich.table import Table
+
+    table = Table("setting", "value", "what it does", box=None)
+    for row in rows:
+        table.add_row(*row)
+    say(table)
+
+
+@settings.command("set")
+def settings_set(name: str, value: str, db_url: DbUrl = None, use_local: Local = False) -> None:
+    """Change a setting."""
+    with database(db_url, use_local) as connection:
+        query = "select s.name, s.value from credits_private.set_setting(%s, %s) as s"
+        row = connection.execute(query, [name, value]).fetchone()
+    say("[green]✓[/] {} is {}".format(*row or (name, value)))
+
+
+@local.command("up")
+def local_up() -> None:
+    """Start it and leave it running."""
+    from credits_db import local as server
+
+    typer.echo(server.up().dsn())
+
+
+@local.command("down")
+def local_down() -> None:
+    """Stop it; the data stay."""
+    from credits_db import local as server
+
+    say("Stopped." if server.down() else "It was not running.")
+
+
+@local.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def local_psql(context: typer.Context) -> None:
+    """Open psql on it; further arguments go to psql."""
+    from credits_db import local as server
+
+    with server.running() as running:
+        code = subprocess.call([server.bin_dir() / "psql", running.dsn(), *context.args])
+    raise typer.Exit(code)
+
+
+@local.command("status")
+def local_status(as_json: AsJson = False) -> None:
+    """Say whether it runs and where its data are. Exit code 1 when it does not run."""
+    from credits_db import local as server
+
+    found = server.status()
+    if as_json:
+        typer.echo(json.dumps({"running": found.running, "pid": found.pid, "directory": str(found.directory)}))
+    else:
+        say(f"{f'Running (pid {found.pid})' if found.running else 'Not running'}, data in {found.directory}")
+    raise typer.Exit(0 if found.running else 1)
+
+
+@app.command()
+def demo(db_url: DbUrl = None) -> None:
+    """Take the tour, on a throw-away database of the embedded Postgres (or of the server --db-url names)."""
+    from credits_db import demo as tour
+    from credits_db import local as server
+
+    if db_url:
+        tour.run(db_url)
+    else:
+        with server.running() as running:
+            tour.run(running.dsn())
+
+
+def main() -> None:
+    """The entry point: every expected failure is a sentence on stderr and an exit code, never a traceback."""
+    run: Callable[[], None] = app
+    try:
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        import psycopg
+
+        from credits_db.errors import translate
+        from credits_db.local import LocalError
+        from credits_db.migrations import Refusal
+
+        if isinstance(error, Refusal | LocalError):
+            sys.exit(str(error))
+        if not isinstance(error, psycopg.Error):
+            raise
+        places = [f"{note}: " for note in getattr(error, "__notes__", [])]
+        if refusal := translate(error):
+            sys.exit(f"{refusal.hint} ({refusal.token})")
+        if error.sqlstate == "3F000" or error.sqlstate == "42P01":
+            sys.exit("This database has no credits-db yet: credits-db push.")
+        if error.sqlstate is None and not isinstance(error, psycopg.OperationalError):
+            sys.exit("That is no database URL: write postgresql://user@host/database.")
+        sys.exit("".join(places) + str(error).strip())
+
+
+if __name__ == "__main__":
+    main()

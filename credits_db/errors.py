@@ -1,0 +1,84 @@
+"""What credits-db refuses to do, one class a token.
+
+SQL raises a SQLSTATE (PTnnn is HTTP status nnn), a token as MESSAGE, a JSON object as DETAIL and a sentence
+as HINT. `translate` is the one place where that becomes a class of this module; every other database error
+reaches the caller as psycopg raised it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import psycopg
+
+_BY_CODE: dict[tuple[str, str], type[CreditsError]] = {}
+
+
+class CreditsError(Exception):
+    """Anything that credits-db refuses to do. Nothing was changed."""
+
+    sqlstate: str = ""
+    token: str = ""
+
+    def __init__(self, hint: str = "", details: Mapping[str, object] | None = None) -> None:
+        super().__init__(hint, details)
+        self.hint = hint
+        self.details: Mapping[str, object] = details or {}
+
+    def __init_subclass__(cls, *, sqlstate: str, token: str) -> None:
+        cls.sqlstate, cls.token = sqlstate, token
+        _BY_CODE[sqlstate, token] = cls
+
+    def __str__(self) -> str:
+        parts = [self.token or type(self).__name__, self.hint, json.dumps(dict(self.details), default=str)]
+        return ": ".join(part for part in parts if part and part != "{}")
+
+
+class NotAuthenticated(CreditsError, sqlstate="PT401", token="not_authenticated"):
+    """The call names no user: no token, a token without a usable sub, or a null user_id."""
+
+
+class InsufficientCredits(CreditsError, sqlstate="PT402", token="insufficient_credits"):
+    """Fewer credits are available than asked for; details: amount, credits_available, credits_remaining."""
+
+
+class LedgerImmutable(CreditsError, sqlstate="PT403", token="ledger_immutable"):
+    """Somebody tried to change or remove what was posted."""
+
+
+class AccountNotFound(CreditsError, sqlstate="PT404", token="account_not_found"):
+    """There is no such user."""
+
+
+class IdempotencyKeyReused(CreditsError, sqlstate="PT422", token="idempotency_key_reused"):
+    """The key already names another operation of this user; details: idempotency_key, seq of that operation."""
+
+
+class BalanceLimit(CreditsError, sqlstate="PT422", token="balance_limit"):
+    """The balance would leave the range in which JSON numbers are exact, 2^53."""
+
+
+class InvalidAmount(CreditsError, sqlstate="22023", token="invalid_amount"):
+    """An amount is a whole number of credits from 1 to 10^12."""
+
+
+class InvalidIdempotencyKey(CreditsError, sqlstate="22023", token="invalid_idempotency_key"):
+    """A key has 1 to 255 characters and does not begin with `credits:`."""
+
+
+class InvalidMetadata(CreditsError, sqlstate="22023", token="invalid_metadata"):
+    """Metadata is a JSON object of at most 4 kB that prints to at most 16 kB."""
+
+
+class InvalidArgument(CreditsError, sqlstate="22023", token="invalid_argument"):
+    """Another argument is out of its bounds; details: argument."""
+
+
+def translate(error: psycopg.Error) -> CreditsError | None:
+    """The class for what SQL raised, or None for an error that is not ours."""
+    found = _BY_CODE.get((error.sqlstate or "", error.diag.message_primary or ""))
+    if found is None:
+        return None
+    details = json.loads(error.diag.message_detail) if error.diag.message_detail else {}
+    return found(error.diag.message_hint or "", details)

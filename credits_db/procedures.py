@@ -1,0 +1,186 @@
+"""The RPCs, each declared once for the sync and the async clients.
+
+Names, order and meaning of the arguments are those of the SQL functions, which keep every rule. Amounts are
+whole credits, instants are aware datetimes. Each method raises `CreditsError` subclasses (credits_db.errors)
+and, for what is not ours, psycopg errors. A call that changes something always carries an idempotency key:
+yours, or a fresh one made once for the call and kept through its retries.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+from uuid import UUID, uuid4
+
+from psycopg.types.json import Jsonb
+
+from credits_db._call import Call, many, maybe, one, rpc, scalar
+from credits_db.errors import InvalidAmount
+from credits_db.results import (
+    AccountDeletion,
+    CreditTransaction,
+    CreditUsage,
+    Json,
+    LedgerViolation,
+    TransactionType,
+    UserCredits,
+)
+
+GrantType = Literal["purchase", "signup_bonus", "monthly_bonus", "bonus", "admin_adjustment"]
+Metadata = Mapping[str, object] | None
+
+
+def _whole(amount: int) -> int:
+    """Refuse what Postgres would round (1.5) or read as a number (True) before it gets there."""
+    if isinstance(amount, bool):
+        raise TypeError("amount is a whole number of credits, not a bool")
+    amount = operator.index(amount)
+    if not -(2**63) <= amount < 2**63:
+        raise InvalidAmount("An amount is a whole number of credits from 1 to 1000000000000.", {"amount": amount})
+    return amount
+
+
+def _entry(description: str | None, metadata: Metadata, idempotency_key: str | None) -> dict[str, object]:
+    return {
+        "description": description,
+        "metadata": Jsonb(metadata or {}),
+        "idempotency_key": str(uuid4()) if idempotency_key is None else idempotency_key,
+    }
+
+
+class UserProcedures:
+    """What a signed-in user may call: always for themselves."""
+
+    @rpc
+    def consume_credit(
+        self,
+        amount: int = 1,
+        *,
+        description: str | None = None,
+        metadata: Metadata = None,
+        idempotency_key: str | None = None,
+    ) -> Call[CreditTransaction]:
+        """Take credits and return the ledger row; the same key returns the same row again.
+
+        Raises InsufficientCredits, NotAuthenticated, AccountNotFound, IdempotencyKeyReused, InvalidAmount,
+        InvalidIdempotencyKey, InvalidMetadata, InvalidArgument.
+        """
+        arguments = {"amount": _whole(amount), **_entry(description, metadata, idempotency_key)}
+        return Call("consume_credit", arguments, one(CreditTransaction))
+
+    @rpc
+    def get_user_credits(self) -> Call[UserCredits]:
+        """The balance now; writes nothing. Raises NotAuthenticated, AccountNotFound."""
+        return Call("get_user_credits", {}, one(UserCredits))
+
+    @rpc
+    def get_transaction_history(
+        self, page_size: int = 50, before_seq: int | None = None, type: TransactionType | None = None
+    ) -> Call[list[CreditTransaction]]:
+        """Ledger rows below before_seq, newest first, 1 to 500 a page. Raises NotAuthenticated, InvalidArgument."""
+        arguments = {"page_size": page_size, "before_seq": before_seq, "type": type}
+        return Call("get_transaction_history", arguments, many(CreditTransaction))
+
+    @rpc
+    def get_operation(self, idempotency_key: str) -> Call[CreditTransaction | None]:
+        """The row that this key wrote. None is not final: the first call may be on its way; send it again."""
+        return Call("get_operation", {"idempotency_key": idempotency_key}, maybe(CreditTransaction))
+
+    @rpc
+    def get_usage(self, since: datetime, until: datetime | None = None) -> Call[CreditUsage]:
+        """Spending from since until until (not included; None is now). Raises NotAuthenticated, InvalidArgument."""
+        return Call("get_usage", {"since": since, "until": until}, one(CreditUsage))
+
+    @rpc
+    def delete_user_account(self) -> Call[AccountDeletion]:
+        """Delete the user with balance, ledger and auth user, in one transaction. Raises NotAuthenticated."""
+        return Call("delete_user_account", {}, one(AccountDeletion))
+
+
+class ServiceProcedures:
+    """What a service may call, for any user. The user comes first."""
+
+    @rpc
+    def consume_credit_for(
+        self,
+        user_id: UUID,
+        amount: int = 1,
+        *,
+        description: str | None = None,
+        metadata: Metadata = None,
+        idempotency_key: str | None = None,
+    ) -> Call[CreditTransaction]:
+        """Take credits from a user and return the ledger row; the same key returns the same row again.
+
+        Raises InsufficientCredits, NotAuthenticated (user_id None), AccountNotFound, IdempotencyKeyReused,
+        InvalidAmount, InvalidIdempotencyKey, InvalidMetadata, InvalidArgument.
+        """
+        arguments = {"user_id": user_id, "amount": _whole(amount), **_entry(description, metadata, idempotency_key)}
+        return Call("consume_credit_for", arguments, one(CreditTransaction))
+
+    @rpc
+    def add_credits_for(
+        self,
+        user_id: UUID,
+        amount: int,
+        type: GrantType = "bonus",
+        *,
+        expires_at: datetime | None = None,
+        description: str | None = None,
+        metadata: Metadata = None,
+        idempotency_key: str | None = None,
+    ) -> Call[CreditTransaction]:
+        """Give a user credits and return the ledger row; the same key returns the same row again.
+
+        Raises AccountNotFound, IdempotencyKeyReused, BalanceLimit, InvalidAmount, InvalidIdempotencyKey,
+        InvalidMetadata, InvalidArgument (an expiry, or a type that is no grant).
+        """
+        entry = _entry(description, metadata, idempotency_key)
+        arguments = {"user_id": user_id, "amount": _whole(amount), "type": type, "expires_at": expires_at, **entry}
+        return Call("add_credits_for", arguments, one(CreditTransaction))
+
+    @rpc
+    def get_user_credits_for(self, user_id: UUID) -> Call[UserCredits]:
+        """The balance of a user now; writes nothing. Raises AccountNotFound."""
+        return Call("get_user_credits_for", {"user_id": user_id}, one(UserCredits))
+
+    @rpc
+    def get_transaction_history_for(
+        self, user_id: UUID, page_size: int = 50, before_seq: int | None = None, type: TransactionType | None = None
+    ) -> Call[list[CreditTransaction]]:
+        """Ledger rows of a user below before_seq, newest first, 1 to 500 a page. Raises InvalidArgument."""
+        arguments = {"user_id": user_id, "page_size": page_size, "before_seq": before_seq, "type": type}
+        return Call("get_transaction_history_for", arguments, many(CreditTransaction))
+
+    @rpc
+    def get_operation_for(self, user_id: UUID, idempotency_key: str) -> Call[CreditTransaction | None]:
+        """The row that this key wrote. None is not final: the first call may be on its way; send it again."""
+        arguments = {"user_id": user_id, "idempotency_key": idempotency_key}
+        return Call("get_operation_for", arguments, maybe(CreditTransaction))
+
+    @rpc
+    def get_usage_for(self, user_id: UUID, since: datetime, until: datetime | None = None) -> Call[CreditUsage]:
+        """Spending of a user from since until until (not included; None is now). Raises InvalidArgument."""
+        return Call("get_usage_for", {"user_id": user_id, "since": since, "until": until}, one(CreditUsage))
+
+    @rpc
+    def get_balance_at_for(self, user_id: UUID, at: datetime) -> Call[int]:
+        """The balance at an instant, 0 before the first ledger row. Raises InvalidArgument."""
+        return Call("get_balance_at_for", {"user_id": user_id, "at": at}, scalar(int))
+
+    @rpc
+    def explain_balance_for(self, user_id: UUID) -> Call[dict[str, Json]]:
+        """Where a balance comes from: figures, totals by type, the newest rows. Raises AccountNotFound."""
+        return Call("explain_balance_for", {"user_id": user_id}, scalar(dict[str, Json]))
+
+    @rpc
+    def verify_ledger(self, user_id: UUID | None = None) -> Call[list[LedgerViolation]]:
+        """Every place where the books of a user, or of all, do not add up. An empty list is the good answer."""
+        return Call("verify_ledger", {"user_id": user_id}, many(LedgerViolation))
+
+    @rpc
+    def delete_user_account_for(self, user_id: UUID) -> Call[AccountDeletion]:
+        """Delete a user with balance, ledger and auth user, in one transaction; zeros when nothing was left."""
+        return Call("delete_user_account_for", {"user_id": user_id}, one(AccountDeletion))

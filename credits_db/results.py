@@ -1,0 +1,126 @@
+"""What the RPCs answer: frozen dataclasses, one for each result type of the SQL.
+
+A field is a column of the same name, so `help()` here and the comments in the database say the same.
+Instants are aware datetimes in UTC whatever the time zone of the session; credits are whole numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Literal, Self, TypeAlias, get_args, get_type_hints
+from uuid import UUID
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+
+TransactionType = Literal[
+    "purchase", "signup_bonus", "monthly_bonus", "bonus", "consumption",
+    "refund", "clawback", "clawback_reversal", "expiration", "admin_adjustment",
+]  # fmt: skip
+
+
+@cache
+def _types(cls: type) -> dict[str, tuple[Any, ...]]:
+    return {name: get_args(hint) or (hint,) for name, hint in get_type_hints(cls).items()}
+
+
+def _read(value: Any, types: tuple[Any, ...]) -> Any:
+    if isinstance(value, str) and UUID in types:
+        return UUID(value)
+    if isinstance(value, str) and datetime in types:
+        value = datetime.fromisoformat(value)
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One row of an answer."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Make it from a row or from the JSON object that PostgREST answers; unknown fields are passed over."""
+        return cls(**{name: _read(data[name], types) for name, types in _types(cls).items()})
+
+    def to_json(self) -> dict[str, Json]:
+        """The JSON object that PostgREST would answer: ids as text, instants in ISO 8601."""
+        row = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value
+            for name, value in row.items()
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class UserCredits(Result):
+    """The balance of a user (public.user_credits)."""
+
+    user_id: UUID
+    credits_remaining: int
+    credits_held: int
+    total_credits: int
+    used_credits: int
+    monthly_bonus_credits: int
+    last_bonus_date: datetime | None
+    last_purchase_at: datetime | None
+    last_seq: int
+    next_due_at: datetime | None
+    alert_below: int | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def credits_available(self) -> int:
+        """What may be spent now: credits_remaining less credits_held."""
+        return self.credits_remaining - self.credits_held
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CreditTransaction(Result):
+    """A row of the ledger (public.credit_transactions); amount is negative where credits were taken."""
+
+    user_id: UUID
+    seq: int
+    amount: int
+    balance_after: int
+    created_at: datetime
+    type: TransactionType
+    idempotency_key: str | None
+    description: str | None
+    metadata: dict[str, Json]
+
+    @property
+    def id(self) -> str:
+        """The name of the row in support mails: <user_id>/<seq>."""
+        return f"{self.user_id}/{self.seq}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CreditUsage(Result):
+    """Spending in a window of time (public.credit_usage)."""
+
+    consumed: int
+    refunded: int
+    operations: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AccountDeletion(Result):
+    """The receipt of a deleted account (public.account_deletion); removed counts rows by table."""
+
+    user_id: UUID
+    deleted_at: datetime
+    credits_written_off: int
+    removed: dict[str, Json]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerViolation(Result):
+    """One place where the books do not add up (public.ledger_violation); seq is None for the balance row."""
+
+    user_id: UUID
+    seq: int | None
+    rule: str
+    expected: int
+    found: int

@@ -1,0 +1,46 @@
+-- erase_account: removes a user whole, in one transaction.
+--
+-- Takes the lock of the balance, so a spend that runs beside it came before or finds no account. Deleting
+-- the auth user does the rest: the balance goes by its foreign key, the ledger with the balance. Called
+-- again it removes nothing and answers with a receipt of zeros.
+
+create or replace function credits_private.erase_account(p_user_id uuid)
+  returns public.account_deletion
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_account public.user_credits;
+  v_transactions bigint;
+  v_accounts bigint;
+  v_users bigint;
+  v_receipt public.account_deletion;
+begin
+  if p_user_id is null then
+    raise exception using
+      errcode = 'PT401',
+      message = 'not_authenticated',
+      hint = 'The user id is null: nobody is signed in.';
+  end if;
+  select a.* into v_account from public.user_credits as a where a.user_id = p_user_id for update;
+  get diagnostics v_accounts = row_count;
+  select count(*) into v_transactions from public.credit_transactions as t where t.user_id = p_user_id;
+  delete from auth.users as u where u.id = p_user_id;
+  get diagnostics v_users = row_count;
+  v_receipt.user_id := p_user_id;
+  v_receipt.deleted_at := credits_private.now();
+  v_receipt.credits_written_off := coalesce(v_account.credits_remaining, 0);
+  v_receipt.removed := jsonb_build_object(
+    'auth.users', v_users,
+    'public.user_credits', v_accounts,
+    'public.credit_transactions', v_transactions
+  );
+  return v_receipt;
+end;
+$$;
+
+comment on function credits_private.erase_account(uuid) is
+  'Deletes a user with balance and ledger, and returns the receipt. Raises PT401 not_authenticated for null.';
+
+revoke all on function credits_private.erase_account(uuid) from public, anon, authenticated, service_role;

@@ -1,0 +1,34 @@
+-- open_account_on_signup: a new user has an account, and a sign-up never fails because of it.
+--
+-- Whatever goes wrong here becomes a warning in the log: the account is then opened by the first operation
+-- of the user. Metadata is not looked at, since users choose theirs. An anonymous user who converts gets
+-- the bonus that they could not have before. No comment on the trigger: on Supabase only the owner of
+-- auth.users may write one.
+
+create or replace function credits_private.open_account_on_signup()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' or old.is_anonymous and not new.is_anonymous then
+    perform credits_private.open_account(new.id);
+  end if;
+  return null;
+exception
+  when others then
+    raise warning 'credits-db: the account of this user is opened later (%: %)', sqlstate, sqlerrm;
+    return null;
+end;
+$$;
+
+comment on function credits_private.open_account_on_signup() is
+  'Trigger on auth.users: opens the account of a new user, and grants the signup bonus to one who was anonymous. Never raises.';
+
+revoke all on function credits_private.open_account_on_signup() from public, anon, authenticated, service_role;
+
+create or replace trigger open_account_on_signup
+  after insert or update of is_anonymous on auth.users
+  for each row
+  execute function credits_private.open_account_on_signup();
