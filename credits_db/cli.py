@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -101,7 +101,10 @@ def push(
 
 @app.command()
 def status(db_url: DbUrl = None, use_local: Local = False, as_json: AsJson = False) -> None:
-    """Show which migrations a database has. Exit code 1 when some are pending."""
+    """Show which migrations a database has.
+
+    Exit code 1 when some are pending.
+    """
     from credits_db import migrations
 
     with database(db_url, use_local) as connection:
@@ -120,7 +123,10 @@ def status(db_url: DbUrl = None, use_local: Local = False, as_json: AsJson = Fal
 
 @app.command()
 def verify(db_url: DbUrl = None, use_local: Local = False, as_json: AsJson = False) -> None:
-    """Compare a database with what ships: tables, functions, policies, grants. Exit code 2 on drift."""
+    """Compare a database with what ships.
+
+    Tables, functions, policies, triggers, grants. Exit code 2 when something differs.
+    """
     from credits_db import migrations
 
     with database(db_url, use_local) as connection:
@@ -146,7 +152,10 @@ def sql(name: Annotated[str | None, typer.Argument(help="An object, for instance
 
 @app.command()
 def new(name: Annotated[str, typer.Argument(help="What changes, for instance cap_daily_spend.")]) -> None:
-    """Write the next migration from what changed in sql/ (in a checkout)."""
+    """Write the next migration, in a checkout.
+
+    From what changed in sql/: replaceable objects verbatim, a stop line for what a person must write.
+    """
     from credits_db import migrations
 
     path = migrations.new(name)
@@ -208,7 +217,10 @@ def local_psql(context: typer.Context) -> None:
 
 @local.command("status")
 def local_status(as_json: AsJson = False) -> None:
-    """Say whether it runs and where its data are. Exit code 1 when it does not run."""
+    """Say whether it runs, and where its data are.
+
+    Exit code 1 when it does not run.
+    """
     from credits_db import local as server
 
     found = server.status()
@@ -221,7 +233,10 @@ def local_status(as_json: AsJson = False) -> None:
 
 @app.command()
 def demo(db_url: DbUrl = None) -> None:
-    """Take the tour, on a throw-away database of the embedded Postgres (or of the server --db-url names)."""
+    """Take the tour on a throw-away database.
+
+    On the embedded Postgres, or on the server that --db-url names.
+    """
     from credits_db import demo as tour
     from credits_db import local as server
 
@@ -234,12 +249,14 @@ def demo(db_url: DbUrl = None) -> None:
 
 def main() -> None:
     """The entry point: every expected failure is a sentence on stderr and an exit code, never a traceback."""
-    run: Callable[[], None] = app
     try:
-        run()
+        sys.exit(app(standalone_mode=False))
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        if show := getattr(error, "show", None):  # a usage error: typer would exit with 2, which is drift here
+            show()
+            sys.exit(1)
         import psycopg
 
         from credits_db.errors import translate

@@ -73,7 +73,8 @@ def folder(name: str) -> Path:
 def shipped() -> list[Migration]:
     """The migrations of this package in order, each checked against SHA256SUMS."""
     root = folder("migrations")
-    sums = dict(reversed(line.split("  ", 1)) for line in (root / "SHA256SUMS").read_text().splitlines())
+    lines = (line.partition("  ") for line in (root / "SHA256SUMS").read_text().splitlines())
+    sums = {name: sha256 for sha256, _, name in lines}
     found = []
     for migration in topological_sort(read_migrations(str(root / TRACK))):
         path = Path(migration.path)
@@ -166,7 +167,9 @@ def _apply(connection: Connection, migration: Migration) -> bool:
         connection.execute(_ADVISORY_LOCK)
         if migration.id in history(connection):
             return False
-        connection.execute("select set_config('lock_timeout', %s, true), set_config('search_path', '', true)", [LOCK_TIMEOUT])
+        connection.execute(
+            "select set_config('lock_timeout', %s, true), set_config('search_path', '', true)", [LOCK_TIMEOUT]
+        )
         _run(connection, migration)
         connection.execute(
             _RECORD,
@@ -197,11 +200,11 @@ def _run(connection: Connection, migration: Migration) -> None:
 
 def _line(source: str, statements: Sequence[str], failed: int, position: str | None) -> int:
     """The line of the file at which a statement failed: Postgres's own position, else its first line of code."""
-    offset = 0
-    for statement in statements[: failed + 1]:
-        start = source.index(statement, offset)
-        offset = start + len(statement)
+    start = 0
+    for statement in statements[:failed]:
+        start = source.index(statement, start) + len(statement)
     statement = statements[failed]
+    start = source.index(statement, start)
     code = re.match(r"(\s*(--[^\n]*)?\n)*\s*", statement)
     inner = int(position) - 1 if position else code.end() if code else 0
     return source.count("\n", 0, start + inner) + 1
@@ -279,7 +282,9 @@ def surface(connection: Connection, ours: Sequence[str] | None = None) -> list[s
 def verify(connection: Connection) -> list[str]:
     """How the database differs from what ships, as lines that begin with - (missing) or + (not ours)."""
     expected = (folder("sql") / TRACK / "surface.txt").read_text().splitlines()
-    ours = sorted(set(re.findall(r"^(?:table|function|type|view|sequence) public\.(\w+)", "\n".join(expected), re.MULTILINE)))
+    ours = sorted(
+        set(re.findall(r"^(?:table|function|type|view|sequence) public\.(\w+)", "\n".join(expected), re.MULTILINE))
+    )
     if not history(connection):
         raise Refusal("The database has no credits-db: push first.")
     actual = surface(connection, ours)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
-from typing import Any, Literal, Self, TypeAlias, get_args, get_type_hints
+from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args, get_type_hints
 from uuid import UUID
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
@@ -19,11 +18,6 @@ TransactionType = Literal[
     "purchase", "signup_bonus", "monthly_bonus", "bonus", "consumption",
     "refund", "clawback", "clawback_reversal", "expiration", "admin_adjustment",
 ]  # fmt: skip
-
-
-@cache
-def _types(cls: type) -> dict[str, tuple[Any, ...]]:
-    return {name: get_args(hint) or (hint,) for name, hint in get_type_hints(cls).items()}
 
 
 def _read(value: Any, types: tuple[Any, ...]) -> Any:
@@ -38,10 +32,16 @@ def _read(value: Any, types: tuple[Any, ...]) -> Any:
 class Result:
     """One row of an answer."""
 
+    _types: ClassVar[dict[str, tuple[Any, ...]]]
+
+    def __init_subclass__(cls) -> None:
+        hints = {name: hint for name, hint in get_type_hints(cls).items() if name != "_types"}
+        cls._types = {name: get_args(hint) or (hint,) for name, hint in hints.items()}
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Make it from a row or from the JSON object that PostgREST answers; unknown fields are passed over."""
-        return cls(**{name: _read(data[name], types) for name, types in _types(cls).items()})
+        return cls(**{name: _read(data[name], types) for name, types in cls._types.items()})
 
     def to_json(self) -> dict[str, Json]:
         """The JSON object that PostgREST would answer: ids as text, instants in ISO 8601."""

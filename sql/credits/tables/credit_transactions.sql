@@ -13,7 +13,7 @@ create table public.credit_transactions (
   seq bigint not null,
   amount bigint not null,
   balance_after bigint not null,
-  created_at timestamptz not null default credits_private.now(),
+  created_at timestamptz not null,
   type public.credit_transaction_type not null,
   idempotency_key text,
   description text,

@@ -33,11 +33,10 @@ begin
     select from public.credit_transactions as t
     where t.user_id = new.user_id and t.idempotency_key = new.idempotency_key
   ) then
-    new.seq := v_account.last_seq + 1;
-    new.balance_after := v_account.credits_remaining;
-    return new;
+    v_account.last_seq := v_account.last_seq + 1;
+  else
+    v_account := credits_private.move_balance(new.user_id, new.type, new.amount);
   end if;
-  v_account := credits_private.move_balance(new.user_id, new.type, new.amount);
   new.seq := v_account.last_seq;
   new.balance_after := v_account.credits_remaining;
   new.created_at := v_account.updated_at;

@@ -1,0 +1,54 @@
+# Two commands for a newcomer: `make demo` and `make test`. Python 3.11 or newer and make are all they need.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOCK := uv pip compile pyproject.toml --extra local --group test --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-annotate --quiet
+
+.PHONY: help demo test check format generate lock clean
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
+
+demo: .venv/ready  ## the tour: a real Postgres, three users, credits spent
+	@$(BIN)/credits-db demo
+
+test: .venv/ready  ## all tests, against a real Postgres
+	@$(BIN)/pytest -n 2
+
+check: .venv/checkers  ## format, lint, types, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/squawk migrations/credits/*.sql
+	cd migrations && sha256sum --check --quiet SHA256SUMS
+	$(BIN)/pytest tests/test_migrations.py -k "surface or verbatim"
+
+format: .venv/checkers  ## put the Python in shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: .venv/ready  ## write SHA256SUMS and sql/credits/surface.txt anew
+	cd migrations && sha256sum credits/*.sql > SHA256SUMS
+	$(BIN)/pytest tests/test_migrations.py -k surface --update
+
+lock:  ## pin the dependencies anew (needs uv)
+	$(LOCK) --upgrade --output-file requirements.lock
+	$(LOCK) --group check --constraint requirements.lock --output-file requirements-check.lock
+
+clean:  ## remove what make made here
+	rm -rf .venv dist
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "$(PYTHON) cannot make a virtual environment: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+
+.venv/ready: .venv/bin/python requirements.lock pyproject.toml
+	@echo "Installing into .venv (once) ..."
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/checkers: .venv/ready requirements-check.lock
+	@$(PIP) install --require-hashes -r requirements-check.lock
+	@touch $@

@@ -1,0 +1,210 @@
+"""One server of each kind a run, one template a worker, and a database for each test that needs its own.
+
+plain: Postgres as it comes, pushed by its superuser. supabase: what tests/supabase.sql makes of it, pushed by
+the non-superuser that a hosted project has; supabase_closed is the same without auto-exposed objects. A test
+takes `db` (a connection whose work is rolled back) or `database` (a clone of its own, for commits and threads),
+and runs on plain and on supabase. After either, the books must add up.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from pytest_postgresql.janitor import DatabaseJanitor
+
+from credits_db import local, migrations
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+FLAVOURS = ("plain", "supabase", "supabase_closed")
+OPTIONS = {"autovacuum": "off", "max_connections": "300", "max_prepared_transactions": "0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of a test: who owns it, and how to connect as whom."""
+
+    name: str
+    host: str
+    port: str
+    owner: str
+
+    def dsn(self, user: str | None = None) -> str:
+        return f"postgresql://{user or self.owner}@/{self.name}?host={self.host}&port={self.port}"
+
+    def connect(self, user: str | None = None, **kwargs: Any) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.dsn(user), **{"autocommit": True, **kwargs})
+
+    def sign_up(self, email: str | None = None, **columns: object) -> UUID:
+        """A new user, inserted as GoTrue does."""
+        with self.connect() as connection:
+            return sign_up(connection, email, **columns)
+
+
+def sign_up(connection: psycopg.Connection[Any], email: str | None = None, **columns: object) -> UUID:
+    """A new user in auth.users; the trigger opens the account with its 3 credits."""
+    values = {"id": uuid4(), "email": email, **columns}
+    names = ", ".join(values)
+    places = ", ".join(f"%({name})s" for name in values)
+    query = f"insert into auth.users ({names}) values ({places}) returning id"
+    row = connection.execute(query.encode(), values).fetchone()
+    assert row
+    return UUID(str(row[0]))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update", action="store_true", help="Write the generated files instead of comparing them.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers in the process that controls the run; workers are told where they are."""
+    if hasattr(config, "workerinput"):
+        config.stash[SERVERS] = config.workerinput["servers"]
+        return
+    stack = ExitStack()
+    shm = Path("/dev/shm")
+    roomy = shm.is_dir() and shutil.disk_usage(shm).free > 2**30
+    home = tempfile.mkdtemp(prefix="credits", dir=shm if roomy else None)
+    os.chmod(home, 0o755)  # the server of root runs as somebody else
+    stack.callback(shutil.rmtree, home, ignore_errors=True)
+    servers = {}
+    for kind in ("plain", "supabase"):
+        server = stack.enter_context(local.running(Path(home) / kind, durable=False, options=OPTIONS))
+        servers[kind] = server.dsn()
+    config.stash[SERVERS] = servers
+    config.stash[RUNNING] = stack
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if RUNNING in config.stash:
+        config.stash[RUNNING].close()
+
+
+def pytest_configure_node(node: Any) -> None:
+    """Called by xdist for each worker."""
+    node.workerinput["servers"] = node.config.stash[SERVERS]
+
+
+SERVERS = pytest.StashKey[dict[str, str]]()
+RUNNING = pytest.StashKey[ExitStack]()
+
+
+@pytest.fixture(scope="session")
+def servers(pytestconfig: pytest.Config) -> dict[str, str]:
+    """The superuser's DSN of each server: plain and supabase."""
+    return pytestconfig.stash[SERVERS]
+
+
+class Templates:
+    """Empty and pushed databases to clone, made once a worker and flavour."""
+
+    def __init__(self, servers: dict[str, str], worker: str) -> None:
+        self.servers, self.worker, self.made = servers, worker, dict[tuple[str, bool], Database]()
+
+    def get(self, flavour: str, *, pushed: bool) -> Database:
+        if (flavour, pushed) not in self.made:
+            self.made[flavour, pushed] = self.make(flavour, pushed=pushed)
+        return self.made[flavour, pushed]
+
+    def make(self, flavour: str, *, pushed: bool) -> Database:
+        server = self.servers[flavour.partition("_")[0]]
+        where = conninfo_to_dict(server)
+        name = f"{flavour}_{'pushed' if pushed else 'empty'}_{self.worker}"
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"create database {name}".encode())
+        database = Database(name, str(where["host"]), str(where["port"]), "postgres")
+        if flavour != "plain":
+            expose = "off" if flavour == "supabase_closed" else "on"
+            with database.connect(options=f"-c supabase_like.auto_expose={expose}") as connection:
+                connection.execute((HERE / "supabase.sql").read_bytes())
+                row = connection.execute("show supabase_like.admin_role").fetchone()
+            assert row
+            database = Database(name, database.host, database.port, row[0])
+        if pushed:
+            with migrations.connect(database.dsn()) as connection:
+                migrations.push(connection)
+        return database
+
+    @contextmanager
+    def clone(self, flavour: str, *, pushed: bool = True) -> Iterator[Database]:
+        template = self.get(flavour, pushed=pushed)
+        name = f"t{uuid4().hex[:12]}"
+        janitor = DatabaseJanitor(
+            user=template.owner,
+            host=template.host,
+            port=template.port,
+            dbname=name,
+            template_dbname=template.name,
+        )
+        with janitor:
+            yield Database(name, template.host, template.port, template.owner)
+
+
+@pytest.fixture(scope="session")
+def templates(servers: dict[str, str], worker_id: str) -> Templates:
+    return Templates(servers, worker_id)
+
+
+@pytest.fixture(scope="session", params=("plain", "supabase"))
+def flavour(request: pytest.FixtureRequest) -> str:
+    """Which kind of database; every test that asks for one runs on both."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def shared(templates: Templates, flavour: str) -> Iterator[Database]:
+    with templates.clone(flavour) as database:
+        yield database
+
+
+@pytest.fixture
+def db(shared: Database) -> Iterator[psycopg.Connection[Any]]:
+    """The owner's connection, in a transaction that is rolled back after the test."""
+    with shared.connect() as connection, connection.transaction(force_rollback=True):
+        yield connection
+        assert_books_add_up(connection)
+
+
+@pytest.fixture
+def database(templates: Templates, flavour: str, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A pushed database of the test's own. Mark the test `corrupts` when it breaks the books on purpose."""
+    with templates.clone(flavour) as database:
+        yield database
+        if request.node.get_closest_marker("corrupts") is None:
+            with database.connect() as connection:
+                assert_books_add_up(connection)
+
+
+@pytest.fixture
+def empty(templates: Templates, flavour: str) -> Iterator[Database]:
+    """A database of the test's own that nobody has pushed to."""
+    with templates.clone(flavour, pushed=False) as database:
+        yield database
+
+
+def assert_books_add_up(connection: psycopg.Connection[Any]) -> None:
+    """The invariants of the ledger, by the package's own proof and by a sum that shares no line with it."""
+    assert connection.execute("select * from credits_private.verify_ledger(null)").fetchall() == []
+    wrong = connection.execute(
+        """
+        select a.user_id, a.credits_remaining, a.last_seq
+        from public.user_credits as a
+        where a.credits_remaining <> (
+            select coalesce(sum(t.amount), 0) from public.credit_transactions as t where t.user_id = a.user_id
+          )
+          or a.last_seq <> (select count(*) from public.credit_transactions as t where t.user_id = a.user_id)
+          or a.credits_held < 0
+        """
+    ).fetchall()
+    assert wrong == []

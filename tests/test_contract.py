@@ -1,0 +1,157 @@
+"""The Python says what the database says: functions, arguments, columns, errors, documents."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, get_args
+from uuid import uuid4
+
+import psycopg
+import pytest
+from conftest import ROOT, sign_up
+
+import credits_db
+from credits_db import Client, errors, results
+from credits_db._call import rpc
+from credits_db.procedures import GrantType, ServiceProcedures, UserProcedures
+
+COMPUTED_FIELDS = {path.stem for path in (ROOT / "sql" / "credits" / "fields").glob("*.sql")}
+DECLARED: dict[str, rpc[..., Any]] = {
+    name: member
+    for declaring in (UserProcedures, ServiceProcedures)
+    for name, member in vars(declaring).items()
+    if isinstance(member, rpc)
+}
+SQL_FILES = sorted((ROOT / "sql" / "credits").rglob("*.sql"))
+
+
+def functions(db: psycopg.Connection[Any]) -> dict[str, tuple[list[str], int, str]]:
+    """Each RPC of the database: argument names, how many have a default, the role that may call it."""
+    rows = db.execute(
+        """
+        select p.proname, coalesce(p.proargnames, '{}'), p.pronargdefaults,
+          case when has_function_privilege('authenticated', p.oid, 'execute')
+            then 'authenticated' else 'service_role' end
+        from pg_proc as p
+        where p.pronamespace = 'public'::regnamespace
+          and not exists (select from pg_depend as d where d.objid = p.oid and d.deptype = 'e')
+          and obj_description(p.oid, 'pg_proc') is not null
+        """
+    ).fetchall()
+    return {name: (names, defaults, role) for name, names, defaults, role in rows if name not in COMPUTED_FIELDS}
+
+
+def test_every_rpc_is_declared_once_with_the_same_arguments(db: psycopg.Connection[Any]) -> None:
+    found = functions(db)
+    assert set(found) == set(DECLARED)
+    for name, (names, defaults, _) in found.items():
+        parameters = list(inspect.signature(DECLARED[name].declare).parameters.values())[1:]
+        assert [parameter.name for parameter in parameters] == names, name
+        assert sum(parameter.default is not inspect.Parameter.empty for parameter in parameters) == defaults, name
+
+
+def test_users_and_services_have_the_methods_that_their_role_may_call(db: psycopg.Connection[Any]) -> None:
+    for name, (_, _, role) in functions(db).items():
+        owner = UserProcedures if role == "authenticated" else ServiceProcedures
+        assert name in vars(owner), f"{name} is for {role}"
+
+
+@pytest.mark.parametrize(
+    ("relation", "result"),
+    [
+        ("public.user_credits", results.UserCredits),
+        ("public.credit_transactions", results.CreditTransaction),
+        ("public.credit_usage", results.CreditUsage),
+        ("public.account_deletion", results.AccountDeletion),
+        ("public.ledger_violation", results.LedgerViolation),
+    ],
+)
+def test_a_result_has_the_columns_of_its_type(db: psycopg.Connection[Any], relation: str, result: type) -> None:
+    query = "select attname::text from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped"
+    columns = [row[0] for row in db.execute(query, [relation])]
+    assert {field.name for field in dataclasses.fields(result)} == set(columns)
+
+
+def test_transaction_types_are_those_of_the_enum(db: psycopg.Connection[Any]) -> None:
+    row = db.execute("select enum_range(null::public.credit_transaction_type)::text[]").fetchone()
+    assert row == (list(get_args(results.TransactionType)),)
+    assert set(get_args(GrantType)) < set(get_args(results.TransactionType))
+
+
+def raised() -> set[tuple[str, str]]:
+    pattern = r"errcode = '(\w+)',\s+message = '(\w+)'"
+    return {code for path in SQL_FILES for code in re.findall(pattern, path.read_text())}
+
+
+def test_every_code_that_sql_raises_has_a_class_and_every_class_a_code() -> None:
+    assert raised() == set(errors._BY_CODE)
+    assert sum(path.read_text().count("errcode =") for path in SQL_FILES) == sum(
+        len(re.findall(r"errcode = '\w+',\s+message = '[a-z_]+',", path.read_text())) for path in SQL_FILES
+    ), "a message is a bare token"
+
+
+PROVOKED: dict[type[errors.CreditsError], Callable[[Client, Any], object]] = {
+    errors.NotAuthenticated: lambda client, user: client.consume_credit_for(None),  # type: ignore[arg-type]  # on purpose
+    errors.InsufficientCredits: lambda client, user: client.consume_credit_for(user, 4),
+    errors.LedgerImmutable: lambda client, user: client._source.execute("delete from public.user_credits where true"),  # type: ignore[union-attr]  # a connection here
+    errors.AccountNotFound: lambda client, user: client.get_user_credits_for(uuid4()),
+    errors.IdempotencyKeyReused: lambda client, user: [
+        client.consume_credit_for(user, amount, idempotency_key="k") for amount in (1, 2)
+    ],
+    errors.BalanceLimit: lambda client, user: [client.add_credits_for(user, 10**12) for _ in range(9008)],
+    errors.InvalidAmount: lambda client, user: client.consume_credit_for(user, 0),
+    errors.InvalidIdempotencyKey: lambda client, user: client.consume_credit_for(user, idempotency_key="credits:x"),
+    errors.InvalidMetadata: lambda client, user: client.consume_credit_for(user, metadata={"a": "b" * 5000}),
+    errors.InvalidArgument: lambda client, user: client.get_transaction_history_for(user, 501),
+}
+
+
+def test_every_class_of_error_is_provoked_below() -> None:
+    assert set(PROVOKED) == set(errors._BY_CODE.values())
+
+
+@pytest.mark.parametrize("error", PROVOKED, ids=lambda error: error.token)
+def test_a_refusal_arrives_as_its_class(db: psycopg.Connection[Any], error: type[errors.CreditsError]) -> None:
+    user = sign_up(db)
+    client = Client(db)
+    if error is errors.BalanceLimit:  # so that the limit is one grant away
+        db.execute("select credits_private.move_balance(%s, 'bonus', 9007199254740991 - 3)", [user])
+        db.execute(
+            """
+            insert into public.credit_transactions (user_id, seq, amount, balance_after, created_at, type)
+            values (%s, 2, 9007199254740988, 9007199254740991, now(), 'bonus')
+            """,
+            [user],
+        )
+    with pytest.raises((error, psycopg.Error)) as caught, db.transaction():
+        PROVOKED[error](client, user)
+    refusal = errors.translate(caught.value) if isinstance(caught.value, psycopg.Error) else caught.value
+    assert isinstance(refusal, error)
+    assert refusal.hint.endswith(".")
+    assert refusal.token in str(refusal)
+
+
+def test_the_public_names_are_these_and_all_can_be_loaded() -> None:
+    classes = {cls.__name__ for cls in errors._BY_CODE.values()} | {"CreditsError"}
+    kinds = {"UserCredits", "CreditTransaction", "CreditUsage", "AccountDeletion", "LedgerViolation", "TransactionType"}
+    assert set(credits_db.__all__) == classes | kinds | {"Client", "AsyncClient", "UserClient", "AsyncUserClient"}
+    assert all(getattr(credits_db, name) for name in credits_db.__all__)
+    with pytest.raises(AttributeError):
+        credits_db.nothing  # noqa: B018
+
+
+def test_the_readme_lists_every_function_and_every_token(db: psycopg.Connection[Any]) -> None:
+    text = (ROOT / "README.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)\(.*?\)` \| (\w+) \|", text, re.MULTILINE))
+    assert rows == {name: role for name, (_, _, role) in functions(db).items()}
+    for error in errors._BY_CODE.values():
+        assert re.search(rf"^\| \d+ {error.sqlstate} .*`{error.token}`.*`{error.__name__}`", text, re.MULTILINE), error
+
+
+def test_every_tracked_link_in_the_documents_exists() -> None:
+    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (ROOT / link).exists(), f"{document.name}: {link}"
