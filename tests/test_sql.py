@@ -19,7 +19,7 @@ FILES = sorted((HERE / "sql").glob("*.sql"))
 
 def load_tap(connection: psycopg.Connection[Any]) -> None:
     """pgTAP in a schema of its own, or its stand-in."""
-    found = connection.execute("select from pg_available_extensions where name = 'pgtap'").fetchone()
+    found = connection.execute("select 1 from pg_available_extensions where name = 'pgtap'").fetchone()
     connection.execute("create schema if not exists tap")
     if found:
         connection.execute("create extension if not exists pgtap schema tap")

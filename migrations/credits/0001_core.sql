@@ -422,19 +422,23 @@ create or replace function credits_private.signup_bonus_for(p_user_id uuid)
   set search_path = ''
 as $$
 declare
-  v_anonymous boolean;
+  v_bonus bigint;
 begin
-  select u.is_anonymous into v_anonymous from auth.users as u where u.id = p_user_id;
+  select
+    case
+      when u.is_anonymous then 0
+      else (select s.value::bigint from credits_private.settings as s where s.name = 'signup_bonus')
+    end
+  into v_bonus
+  from auth.users as u
+  where u.id = p_user_id;
   if not found then
     raise exception using
       errcode = 'PT404',
       message = 'account_not_found',
       hint = 'There is no such user.';
   end if;
-  if v_anonymous then
-    return 0;
-  end if;
-  return (select s.value::bigint from credits_private.settings as s where s.name = 'signup_bonus');
+  return v_bonus;
 end;
 $$;
 
@@ -644,11 +648,10 @@ begin
     from public.user_credits as a
     where a.user_id = p_user_id
     for no key update;
-    if found then
-      return v_account;
-    end if;
+    exit when found;
     perform credits_private.open_account(p_user_id);
   end loop;
+  return v_account;
 end;
 $$;
 
@@ -1046,8 +1049,8 @@ begin
       hint = 'since is an instant, and until does not come before it.';
   end if;
   select
-    coalesce(-sum(t.amount) filter (where t.type = 'consumption'), 0),
-    coalesce(sum(t.amount) filter (where t.type = 'refund'), 0),
+    coalesce(-sum(t.amount) filter (where t.type = 'consumption'), 0)::bigint,
+    coalesce(sum(t.amount) filter (where t.type = 'refund'), 0)::bigint,
     count(*) filter (where t.type = 'consumption')
   into v_usage
   from public.credit_transactions as t

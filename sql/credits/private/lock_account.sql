@@ -17,11 +17,10 @@ begin
     from public.user_credits as a
     where a.user_id = p_user_id
     for no key update;
-    if found then
-      return v_account;
-    end if;
+    exit when found;
     perform credits_private.open_account(p_user_id);
   end loop;
+  return v_account;
 end;
 $$;
 

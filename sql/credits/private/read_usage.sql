@@ -21,8 +21,8 @@ begin
       hint = 'since is an instant, and until does not come before it.';
   end if;
   select
-    coalesce(-sum(t.amount) filter (where t.type = 'consumption'), 0),
-    coalesce(sum(t.amount) filter (where t.type = 'refund'), 0),
+    coalesce(-sum(t.amount) filter (where t.type = 'consumption'), 0)::bigint,
+    coalesce(sum(t.amount) filter (where t.type = 'refund'), 0)::bigint,
     count(*) filter (where t.type = 'consumption')
   into v_usage
   from public.credit_transactions as t

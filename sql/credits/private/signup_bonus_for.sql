@@ -10,19 +10,23 @@ create or replace function credits_private.signup_bonus_for(p_user_id uuid)
   set search_path = ''
 as $$
 declare
-  v_anonymous boolean;
+  v_bonus bigint;
 begin
-  select u.is_anonymous into v_anonymous from auth.users as u where u.id = p_user_id;
+  select
+    case
+      when u.is_anonymous then 0
+      else (select s.value::bigint from credits_private.settings as s where s.name = 'signup_bonus')
+    end
+  into v_bonus
+  from auth.users as u
+  where u.id = p_user_id;
   if not found then
     raise exception using
       errcode = 'PT404',
       message = 'account_not_found',
       hint = 'There is no such user.';
   end if;
-  if v_anonymous then
-    return 0;
-  end if;
-  return (select s.value::bigint from credits_private.settings as s where s.name = 'signup_bonus');
+  return v_bonus;
 end;
 $$;
 
