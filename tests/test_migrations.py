@@ -69,6 +69,11 @@ def write(checkout: Path, name: str, text: str) -> Path:
     return path
 
 
+def edit(checkout: Path, name: str, change: Callable[[str], str]) -> None:
+    path = checkout / "sql" / "credits" / name
+    path.write_text(change(path.read_text()))
+
+
 def test_present_and_history_build_the_same_database(empty: Database, database: Database) -> None:
     with migrations.connect(empty.dsn()) as connection:
         migrations._prepare(connection)
@@ -399,14 +404,20 @@ def test_verify_passes_over_what_is_the_hosts_own(database: Database) -> None:
         assert len(migrations.verify(connection)) == 1
 
 
+def test_a_migration_that_replaces_consume_credit_leaves_user_spending_off(database: Database, checkout: Path) -> None:
+    edit(checkout, "rpc/consume_credit.sql", lambda text: text.replace("Take credits", "Takes credits"))
+    with migrations.connect(database.dsn()) as connection:
+        connection.execute("select credits_private.set_setting('user_spending', 'off')")
+        text = migrations.new("reword").read_text().replace("raise exception 'write the check'", "null")
+        write(checkout, "0004_reword", text)
+        assert [migration.id for migration in migrations.push(connection)] == ["0004_reword"]
+        query = "select has_function_privilege('authenticated', 'public.consume_credit(bigint, text, jsonb, text)', 'execute')"
+        assert connection.execute(query.encode()).fetchone() == (False,)
+
+
 def test_verify_of_a_database_without_credits_says_push_first(empty: Database) -> None:
     with migrations.connect(empty.dsn()) as connection, pytest.raises(migrations.Refusal, match="push first"):
         migrations.verify(connection)
-
-
-def edit(checkout: Path, name: str, change: Callable[[str], str]) -> None:
-    path = checkout / "sql" / "credits" / name
-    path.write_text(change(path.read_text()))
 
 
 def test_new_snapshots_what_changed_and_stops_for_what_a_person_must_write(database: Database, checkout: Path) -> None:

@@ -192,6 +192,71 @@ values
 on conflict (name) do nothing;
 -- end
 
+-- from sql/credits/private/set_setting.sql
+-- set_setting: changes one setting and does at once what it means.
+--
+-- For the owner (credits-db settings set). user_spending is a privilege, not a flag that somebody would
+-- have to look at: off takes EXECUTE on consume_credit from authenticated, on gives it. rpc/consume_credit.sql
+-- ends by setting it to what it is, so a migration that replaces the function does not overrule the operator.
+
+create or replace function credits_private.set_setting(
+  p_name text,
+  p_value text
+)
+  returns credits_private.settings
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_setting credits_private.settings;
+begin
+  select s.* into v_setting from credits_private.settings as s where s.name = p_name for update;
+  if not found then
+    raise exception using
+      errcode = '22023',
+      message = 'invalid_argument',
+      detail = json_build_object('argument', 'name', 'value', p_name),
+      hint = 'There is no such setting: credits-db settings list shows all.';
+  end if;
+  if (
+    case v_setting.kind
+      when 'integer' then p_value ~ '^[0-9]{1,15}$' and p_value::bigint between v_setting.minimum and v_setting.maximum
+      else p_value in ('on', 'off')
+    end
+  ) is not true then
+    raise exception using
+      errcode = '22023',
+      message = 'invalid_argument',
+      detail = json_build_object('argument', 'value', 'value', p_value),
+      hint = case v_setting.kind
+        when 'integer' then format('%s is a whole number from %s to %s.', p_name, v_setting.minimum, v_setting.maximum)
+        else format('%s is on or off.', p_name)
+      end;
+  end if;
+  update credits_private.settings as s
+  set value = p_value
+  where s.name = p_name
+  returning s.* into v_setting;
+  if p_name = 'user_spending' then
+    if p_value = 'on' then
+      grant execute on function public.consume_credit(bigint, text, jsonb, text) to authenticated;
+      grant execute on function credits_private.consume_credit(bigint, text, jsonb, text) to authenticated;
+    else
+      revoke execute on function public.consume_credit(bigint, text, jsonb, text) from authenticated;
+      revoke execute on function credits_private.consume_credit(bigint, text, jsonb, text) from authenticated;
+    end if;
+  end if;
+  return v_setting;
+end;
+$$;
+
+comment on function credits_private.set_setting(text, text) is
+  'Changes a setting and returns it. Raises 22023 invalid_argument for an unknown name or a value out of bounds.';
+
+revoke all on function credits_private.set_setting(text, text) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/tables/user_credits.sql
 -- user_credits: one row a user, the only stored balance and the only lock.
 --
@@ -1311,7 +1376,6 @@ comment on function credits_private.consume_credit(bigint, text, jsonb, text) is
   'The body of public.consume_credit: the same for the user of the token, with definer rights.';
 
 revoke all on function credits_private.consume_credit(bigint, text, jsonb, text) from public, anon, authenticated, service_role;
-grant execute on function credits_private.consume_credit(bigint, text, jsonb, text) to authenticated;
 
 create or replace function public.consume_credit(
   amount bigint default 1,
@@ -1334,7 +1398,11 @@ comment on function public.consume_credit(bigint, text, jsonb, text) is
   'Take credits from the balance of the signed-in user. amount: credits, 1 to 10^12. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated, PT402 insufficient_credits, PT404 account_not_found, PT422 idempotency_key_reused, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
 
 revoke all on function public.consume_credit(bigint, text, jsonb, text) from public, anon, authenticated, service_role;
-grant execute on function public.consume_credit(bigint, text, jsonb, text) to authenticated;
+
+-- authenticated may execute both while user_spending is on: the setting grants, so that it outlives this file
+select credits_private.set_setting(s.name, s.value)
+from credits_private.settings as s
+where s.name = 'user_spending';
 -- end
 
 -- from sql/credits/rpc/consume_credit_for.sql
@@ -1838,70 +1906,6 @@ comment on function public.delete_user_account_for(uuid) is
 
 revoke all on function public.delete_user_account_for(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.delete_user_account_for(uuid) to service_role;
--- end
-
--- from sql/credits/private/set_setting.sql
--- set_setting: changes one setting and does at once what it means.
---
--- For the owner (credits-db settings set). user_spending is a privilege, not a flag that somebody would
--- have to look at: off takes EXECUTE on consume_credit from authenticated, on gives it back.
-
-create or replace function credits_private.set_setting(
-  p_name text,
-  p_value text
-)
-  returns credits_private.settings
-  language plpgsql
-  volatile
-  set search_path = ''
-as $$
-declare
-  v_setting credits_private.settings;
-begin
-  select s.* into v_setting from credits_private.settings as s where s.name = p_name for update;
-  if not found then
-    raise exception using
-      errcode = '22023',
-      message = 'invalid_argument',
-      detail = json_build_object('argument', 'name', 'value', p_name),
-      hint = 'There is no such setting: credits-db settings list shows all.';
-  end if;
-  if (
-    case v_setting.kind
-      when 'integer' then p_value ~ '^[0-9]{1,15}$' and p_value::bigint between v_setting.minimum and v_setting.maximum
-      else p_value in ('on', 'off')
-    end
-  ) is not true then
-    raise exception using
-      errcode = '22023',
-      message = 'invalid_argument',
-      detail = json_build_object('argument', 'value', 'value', p_value),
-      hint = case v_setting.kind
-        when 'integer' then format('%s is a whole number from %s to %s.', p_name, v_setting.minimum, v_setting.maximum)
-        else format('%s is on or off.', p_name)
-      end;
-  end if;
-  update credits_private.settings as s
-  set value = p_value
-  where s.name = p_name
-  returning s.* into v_setting;
-  if p_name = 'user_spending' then
-    if p_value = 'on' then
-      grant execute on function public.consume_credit(bigint, text, jsonb, text) to authenticated;
-      grant execute on function credits_private.consume_credit(bigint, text, jsonb, text) to authenticated;
-    else
-      revoke execute on function public.consume_credit(bigint, text, jsonb, text) from authenticated;
-      revoke execute on function credits_private.consume_credit(bigint, text, jsonb, text) from authenticated;
-    end if;
-  end if;
-  return v_setting;
-end;
-$$;
-
-comment on function credits_private.set_setting(text, text) is
-  'Changes a setting and returns it. Raises 22023 invalid_argument for an unknown name or a value out of bounds.';
-
-revoke all on function credits_private.set_setting(text, text) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/triggers/post_transaction.sql

@@ -10,6 +10,7 @@
 \ir types/ledger_violation.sql
 \ir private/now.sql
 \ir tables/settings.sql
+\ir private/set_setting.sql
 \ir tables/user_credits.sql
 \ir tables/credit_transactions.sql
 
@@ -51,7 +52,6 @@
 \ir rpc/verify_ledger.sql
 \ir rpc/delete_user_account.sql
 \ir rpc/delete_user_account_for.sql
-\ir private/set_setting.sql
 
 \ir triggers/post_transaction.sql
 \ir triggers/keep_ledger.sql

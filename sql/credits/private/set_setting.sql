@@ -1,7 +1,8 @@
 -- set_setting: changes one setting and does at once what it means.
 --
 -- For the owner (credits-db settings set). user_spending is a privilege, not a flag that somebody would
--- have to look at: off takes EXECUTE on consume_credit from authenticated, on gives it back.
+-- have to look at: off takes EXECUTE on consume_credit from authenticated, on gives it. rpc/consume_credit.sql
+-- ends by setting it to what it is, so a migration that replaces the function does not overrule the operator.
 
 create or replace function credits_private.set_setting(
   p_name text,

@@ -26,7 +26,6 @@ comment on function credits_private.consume_credit(bigint, text, jsonb, text) is
   'The body of public.consume_credit: the same for the user of the token, with definer rights.';
 
 revoke all on function credits_private.consume_credit(bigint, text, jsonb, text) from public, anon, authenticated, service_role;
-grant execute on function credits_private.consume_credit(bigint, text, jsonb, text) to authenticated;
 
 create or replace function public.consume_credit(
   amount bigint default 1,
@@ -49,4 +48,8 @@ comment on function public.consume_credit(bigint, text, jsonb, text) is
   'Take credits from the balance of the signed-in user. amount: credits, 1 to 10^12. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated, PT402 insufficient_credits, PT404 account_not_found, PT422 idempotency_key_reused, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
 
 revoke all on function public.consume_credit(bigint, text, jsonb, text) from public, anon, authenticated, service_role;
-grant execute on function public.consume_credit(bigint, text, jsonb, text) to authenticated;
+
+-- authenticated may execute both while user_spending is on: the setting grants, so that it outlives this file
+select credits_private.set_setting(s.name, s.value)
+from credits_private.settings as s
+where s.name = 'user_spending';
