@@ -6,6 +6,7 @@ The SQL is the product; this package applies it (`credits-db push`) and calls it
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+# fmt: off
 if TYPE_CHECKING:
     from credits_db.client import AsyncClient, AsyncUserClient, Client, UserClient
     from credits_db.errors import (
@@ -31,28 +32,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "AccountDeletion",
-    "AccountNotFound",
-    "AsyncClient",
-    "AsyncUserClient",
-    "BalanceLimit",
-    "Client",
-    "CreditTransaction",
-    "CreditUsage",
-    "CreditsError",
-    "IdempotencyKeyReused",
-    "InsufficientCredits",
-    "InvalidAmount",
-    "InvalidArgument",
-    "InvalidIdempotencyKey",
-    "InvalidMetadata",
-    "LedgerImmutable",
-    "LedgerViolation",
-    "NotAuthenticated",
-    "TransactionType",
-    "UserClient",
-    "UserCredits",
+    "AccountDeletion", "AccountNotFound", "AsyncClient", "AsyncUserClient", "BalanceLimit", "Client",
+    "CreditTransaction", "CreditUsage", "CreditsError", "IdempotencyKeyReused", "InsufficientCredits",
+    "InvalidAmount", "InvalidArgument", "InvalidIdempotencyKey", "InvalidMetadata", "LedgerImmutable",
+    "LedgerViolation", "NotAuthenticated", "TransactionType", "UserClient", "UserCredits",
 ]
+# fmt: on
 
 
 def __getattr__(name: str) -> object:

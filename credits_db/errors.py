@@ -78,7 +78,8 @@ class InvalidArgument(CreditsError, sqlstate="22023", token="invalid_argument"):
 def translate(error: psycopg.Error) -> CreditsError | None:
     """The class for what SQL raised, or None for an error that is not ours."""
     found = _BY_CODE.get((error.sqlstate or "", error.diag.message_primary or ""))
-    if found is None:
+    try:
+        details = json.loads(error.diag.message_detail or "{}")
+    except ValueError:
         return None
-    details = json.loads(error.diag.message_detail) if error.diag.message_detail else {}
-    return found(error.diag.message_hint or "", details)
+    return found(error.diag.message_hint or "", details) if found and isinstance(details, dict) else None

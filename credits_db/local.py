@@ -251,18 +251,12 @@ class _Home:
         self, command: list[str | Path], alive: int, ready: Callable[[], object] = bool, owner: int = 0
     ) -> Process:
         """A child in the server's account, which keeps D/.alive locked, once it is ready or has ended."""
-        prctl = ctypes.CDLL(None).prctl if owner and LINUX else None
-
-        def tie() -> None:  # the kernel is to interrupt the child when the thread that started it is gone
-            if prctl and (prctl(1, signal.SIGINT) or os.getppid() != owner):
-                os._exit(1)
-
         how: dict[str, Any] = {"user": self.uid, "group": self.gid, "extra_groups": ()} if self.root else {}
         how["env"] = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(self.path)}
         with _opened(self.path / "log") as log:
             size = os.fstat(log).st_size
             how |= {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "start_new_session": True}
-            process = subprocess.Popen[bytes](command, cwd=self.path, pass_fds=[alive], preexec_fn=tie, **how)
+            process = subprocess.Popen[bytes](command, cwd=self.path, pass_fds=[alive], preexec_fn=_tie(owner), **how)
             try:
                 late = f"{command[0]} takes too long in {self.path}."
                 _wait(lambda: _ended(process) or ready(), START_SECONDS, late)
@@ -321,6 +315,14 @@ def _wait(until: Callable[[], object], seconds: float, complaint: str) -> object
             raise LocalError(complaint)
         time.sleep(0.02)
     return result
+
+
+def _tie(owner: int) -> Callable[[], object] | None:
+    """What a child does so that the kernel interrupts it when the thread that started it is gone."""
+    if not owner or not LINUX:
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: (prctl(1, signal.SIGINT) == 0 and os.getppid() == owner) or os._exit(1)
 
 
 def _ended(process: Process) -> bool:

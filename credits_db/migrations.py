@@ -29,19 +29,6 @@ TRACK = "credits"
 LOCK_TIMEOUT = "5s"
 _BACKFILL = "0003_open_existing_accounts"
 _ADVISORY_LOCK = "select pg_advisory_xact_lock(hashtextextended('credits_private.migrations', 0))"
-_RECORD = """
-with applied as (
-  insert into credits_private.migrations (id, sha256) values (%(id)s, %(sha256)s)
-),
-marked as (
-  insert into credits_private._yoyo_migration (migration_hash, migration_id, applied_at_utc)
-  values (%(hash)s, %(id)s, timezone('utc', clock_timestamp()))
-)
-insert into credits_private._yoyo_log
-  (id, migration_hash, migration_id, operation, username, hostname, created_at_utc)
-values
-  (gen_random_uuid()::text, %(hash)s, %(id)s, 'apply', %(user)s, %(host)s, timezone('utc', clock_timestamp()))
-"""
 
 
 class Refusal(Exception):
@@ -171,16 +158,8 @@ def _apply(connection: Connection, migration: Migration) -> bool:
             "select set_config('lock_timeout', %s, true), set_config('search_path', '', true)", [LOCK_TIMEOUT]
         )
         _run(connection, migration)
-        connection.execute(
-            _RECORD,
-            {
-                "id": migration.id,
-                "sha256": migration.sha256,
-                "hash": hashlib.sha256(migration.id.encode()).hexdigest(),
-                "user": os.environ.get("USER", "unknown"),
-                "host": socket.gethostname(),
-            },
-        )
+        facts = [migration.id, migration.sha256, os.environ.get("USER", "unknown"), socket.gethostname()]
+        connection.execute("select credits_private.record_migration(%s, %s, %s, %s)", facts)
     return True
 
 

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 from psycopg.types.json import Jsonb
 
 from credits_db._call import Call, many, maybe, one, rpc, scalar
-from credits_db.errors import InvalidAmount
+from credits_db.errors import InvalidAmount, InvalidArgument
 from credits_db.results import (
     AccountDeletion,
     CreditTransaction,
@@ -33,7 +33,7 @@ Metadata = Mapping[str, object] | None
 
 
 def _whole(amount: int) -> int:
-    """Refuse what Postgres would round (1.5) or read as a number (True) before it gets there."""
+    """Refuse what Postgres would round (1.5), read as a number (True) or have no type for (2**70)."""
     if isinstance(amount, bool):
         raise TypeError("amount is a whole number of credits, not a bool")
     amount = operator.index(amount)
@@ -42,10 +42,18 @@ def _whole(amount: int) -> int:
     return amount
 
 
+def _page(page_size: int, before_seq: int | None, type: TransactionType | None) -> dict[str, object]:
+    if not -(2**31) <= page_size < 2**31:
+        raise InvalidArgument("A page has 1 to 500 rows.", {"argument": "page_size", "value": page_size})
+    if not -(2**63) <= (before_seq or 0) < 2**63:
+        raise InvalidArgument("There is no such ledger row.", {"argument": "before_seq", "value": before_seq})
+    return {"page_size": page_size, "before_seq": before_seq, "type": type}
+
+
 def _entry(description: str | None, metadata: Metadata, idempotency_key: str | None) -> dict[str, object]:
     return {
         "description": description,
-        "metadata": Jsonb(metadata or {}),
+        "metadata": Jsonb(dict(metadata or {})),
         "idempotency_key": str(uuid4()) if idempotency_key is None else idempotency_key,
     }
 
@@ -80,8 +88,7 @@ class UserProcedures:
         self, page_size: int = 50, before_seq: int | None = None, type: TransactionType | None = None
     ) -> Call[list[CreditTransaction]]:
         """Ledger rows below before_seq, newest first, 1 to 500 a page. Raises NotAuthenticated, InvalidArgument."""
-        arguments = {"page_size": page_size, "before_seq": before_seq, "type": type}
-        return Call("get_transaction_history", arguments, many(CreditTransaction))
+        return Call("get_transaction_history", _page(page_size, before_seq, type), many(CreditTransaction))
 
     @rpc
     def get_operation(self, idempotency_key: str) -> Call[CreditTransaction | None]:
@@ -151,7 +158,7 @@ class ServiceProcedures:
         self, user_id: UUID, page_size: int = 50, before_seq: int | None = None, type: TransactionType | None = None
     ) -> Call[list[CreditTransaction]]:
         """Ledger rows of a user below before_seq, newest first, 1 to 500 a page. Raises InvalidArgument."""
-        arguments = {"user_id": user_id, "page_size": page_size, "before_seq": before_seq, "type": type}
+        arguments = {"user_id": user_id, **_page(page_size, before_seq, type)}
         return Call("get_transaction_history_for", arguments, many(CreditTransaction))
 
     @rpc

@@ -21,6 +21,7 @@ functions as (
   from pg_catalog.pg_proc as p
   join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
   where (n.nspname = 'credits_private' or n.nspname = 'public' and (%(ours)s::text[] is null or p.proname = any (%(ours)s)))
+    and p.proname <> 'record_migration' -- push's own, like the tables left out above
     and not exists (select from pg_catalog.pg_depend as d where d.objid = p.oid and d.deptype = 'e')
 ),
 types as (

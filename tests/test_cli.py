@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -172,3 +174,32 @@ def test_every_command_of_the_readme_exists(run: Run) -> None:
     assert commands
     for command in commands:
         assert run(command, "--help").code == 0
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place for the embedded Postgres of this test; the server of root must be able to reach it."""
+    folder = Path(tempfile.mkdtemp(prefix="credits"))
+    folder.chmod(0o755)
+    monkeypatch.setenv("CREDITS_DB_HOME", str(folder))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_the_embedded_postgres_goes_up_and_down(run: Run, home: Path) -> None:
+    assert run("local", "status").code == 1
+    assert run("push", "--local").code == 0  # starts it, and stops it again
+    assert json.loads(run("local", "status", "--json").out)["running"] is False
+    url = run("local", "up").out.strip()
+    try:
+        assert run("local", "up").out.strip() == url
+        assert run("local", "status").out.startswith("Running (pid ")
+        assert "up to date" in run("push", "--db-url", url).out
+        assert run("push", "--local").code == 0
+        assert run("local", "psql", "-Atc", "select count(*) from credits_private.migrations").code == 0
+        assert run("demo").code == 0
+    finally:
+        stopped = run("local", "down")
+    assert (stopped.code, stopped.out) == (0, "Stopped.\n")
+    assert run("local", "down").out == "It was not running.\n"
+    assert str(home) in run("local", "status").out

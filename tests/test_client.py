@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
@@ -68,6 +69,7 @@ SOURCES = ("autocommit", "manual", "transaction", "pool", "manual pool", "unprep
 OWN_TRANSACTION = tuple(source for source in SOURCES if source != "transaction")
 WHO = "select current_setting('role'), coalesce(current_setting('request.jwt.claims', true), '')"
 NOBODY = ("none", "")
+RICH = uuid4()
 READY_IDLE = b"Z\x00\x00\x00\x05I"
 UUID_TEXT = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -169,6 +171,8 @@ def bank(templates: Templates, flavour: str) -> Iterator[Database]:
                 end $$;
                 """
             )
+        database.sign_up(id=RICH)
+        enrich(database, RICH, 2**53 - 1 - 3)
         yield database
         with database.connect() as connection:
             assert_books_add_up(connection)
@@ -179,6 +183,11 @@ def rows(call: Call[Any]) -> Call[list[dict[str, Any]]]:
 
 
 WHOAMI: Call[list[dict[str, Any]]] = rows(Call("whoami", {}, list))
+
+
+def spends(client: Any, user: UUID) -> list[Callable[..., Any]]:
+    """The two ways to spend: by the service for the user, and by the user."""
+    return [partial(client.consume_credit_for, user), client.as_user(user).consume_credit]
 
 
 def ledger(database: Database, user: UUID, type: str = "consumption") -> list[CreditTransaction]:
@@ -365,31 +374,32 @@ def test_verify_ledger_names_what_is_wrong(database: Database, driver: Driver) -
 
 # errors --------------------------------------------------------------------------------------------------------------
 
+TOO_FEW = {"amount", "credits_available", "credits_remaining"}
+REUSED = {"idempotency_key", "seq"}
 REFUSALS: list[tuple[type[CreditsError], set[str], Callable[[Any, UUID], Any]]] = [
-    (NotAuthenticated, set(), lambda c, user: c.consume_credit_for(None)),
-    (NotAuthenticated, set(), lambda c, user: c.as_user("nobody").get_user_credits()),
-    (InsufficientCredits, {"amount", "credits_available", "credits_remaining"}, lambda c, u: c.consume_credit_for(u, 4)),
-    (InsufficientCredits, {"amount", "credits_available", "credits_remaining"}, lambda c, u: c.as_user(u).consume_credit(4)),
-    (AccountNotFound, set(), lambda c, user: c.add_credits_for(uuid4(), 1)),
-    (AccountNotFound, set(), lambda c, user: c.as_user(uuid4()).consume_credit()),
-    (IdempotencyKeyReused, {"idempotency_key", "seq"}, lambda c, u: c.consume_credit_for(u, 2, idempotency_key="first")),
-    (IdempotencyKeyReused, {"idempotency_key", "seq"}, lambda c, u: c.add_credits_for(u, 1, idempotency_key="first")),
+    (NotAuthenticated, set(), lambda c, u: c.consume_credit_for(None)),
+    (NotAuthenticated, set(), lambda c, u: c.as_user("nobody").get_user_credits()),
+    (InsufficientCredits, TOO_FEW, lambda c, u: c.consume_credit_for(u, 4)),
+    (InsufficientCredits, TOO_FEW, lambda c, u: c.as_user(u).consume_credit(4)),
+    (AccountNotFound, set(), lambda c, u: c.add_credits_for(uuid4(), 1)),
+    (AccountNotFound, set(), lambda c, u: c.as_user(uuid4()).consume_credit()),
+    (IdempotencyKeyReused, REUSED, lambda c, u: c.consume_credit_for(u, 2, idempotency_key="first")),
+    (IdempotencyKeyReused, REUSED, lambda c, u: c.add_credits_for(u, 1, idempotency_key="first")),
     (BalanceLimit, {"amount", "credits_remaining"}, lambda c, u: c.add_credits_for(RICH, 1)),
-    (InvalidAmount, {"amount"}, lambda c, user: c.consume_credit_for(user, 0)),
-    (InvalidAmount, {"amount"}, lambda c, user: c.as_user(user).consume_credit(-1)),
-    (InvalidAmount, {"amount"}, lambda c, user: c.add_credits_for(user, 10**12 + 1)),
+    (InvalidAmount, {"amount"}, lambda c, u: c.consume_credit_for(u, 0)),
+    (InvalidAmount, {"amount"}, lambda c, u: c.as_user(u).consume_credit(-1)),
+    (InvalidAmount, {"amount"}, lambda c, u: c.add_credits_for(u, 10**12 + 1)),
     (InvalidIdempotencyKey, {"length"}, lambda c, u: c.consume_credit_for(u, idempotency_key="")),
     (InvalidIdempotencyKey, {"length"}, lambda c, u: c.as_user(u).consume_credit(idempotency_key="credits:x")),
     (InvalidIdempotencyKey, {"length"}, lambda c, u: c.add_credits_for(u, 1, idempotency_key="k" * 256)),
-    (InvalidMetadata, set(), lambda c, user: c.consume_credit_for(user, metadata={"a": "x" * 5000})),
+    (InvalidMetadata, set(), lambda c, u: c.consume_credit_for(u, metadata={"a": "x" * 5000})),
     (InvalidArgument, {"argument", "length"}, lambda c, u: c.as_user(u).consume_credit(description="x" * 501)),
     (InvalidArgument, {"argument", "value"}, lambda c, u: c.add_credits_for(u, 1, "refund")),
     (InvalidArgument, {"argument", "value"}, lambda c, u: c.add_credits_for(u, 1, expires_at=EPOCH)),
     (InvalidArgument, {"argument", "value"}, lambda c, u: c.as_user(u).get_transaction_history(0)),
     (InvalidArgument, {"argument", "value"}, lambda c, u: c.get_usage_for(u, EPOCH, EPOCH - DAY)),
     (InvalidArgument, {"argument", "value"}, lambda c, u: c.get_balance_at_for(u, None)),
-]  # fmt: skip
-RICH = uuid4()
+]
 
 
 def check_error(error: CreditsError, expected: type[CreditsError], details: set[str]) -> None:
@@ -410,9 +420,6 @@ def check_error(error: CreditsError, expected: type[CreditsError], details: set[
 def test_every_refusal_is_the_class_of_its_token(bank: Database, driver: Driver, source: str) -> None:
     user = bank.sign_up()
     with bank.connect() as connection:
-        if not connection.execute("select from auth.users where id = %s", [RICH]).fetchone():
-            bank.sign_up(id=RICH)
-            enrich(bank, RICH, 2**53 - 1 - 3)
         Client(connection).consume_credit_for(user, idempotency_key="first")
     with driver.source(bank, source) as where:
         client = driver.client(where)
@@ -448,19 +455,25 @@ def test_every_error_of_the_package_is_public_and_documented() -> None:
 @pytest.mark.parametrize("source", SOURCES)
 def test_errors_that_are_not_ours_pass_unchanged(bank: Database, driver: Driver, source: str) -> None:
     user = bank.sign_up()
+
+    def refuse(code: str, token: str) -> Call[Any]:
+        return Call("refuse", {"code": code, "token": token, "detail": "{}"}, list)
+
+    as_service: list[tuple[Call[Any], type[psycopg.Error]]] = [
+        (Call("nothing", {}, list), psycopg.errors.UndefinedFunction),
+        (Call("get_user_credits_for", {"user_id": "x"}, list), psycopg.errors.InvalidTextRepresentation),
+        (refuse("22023", "something_else"), psycopg.errors.InvalidParameterValue),
+        (refuse("PT402", "something_else"), psycopg.ProgrammingError),
+        (refuse("23505", "insufficient_credits"), psycopg.errors.UniqueViolation),
+    ]
+    as_user: list[tuple[Call[Any], type[psycopg.Error]]] = [
+        (Call("verify_ledger", {}, list), psycopg.errors.InsufficientPrivilege),
+        (Call("consume_credit_for", {"user_id": user}, list), psycopg.errors.InsufficientPrivilege),
+    ]
     with driver.source(bank, source) as where:
         client = driver.client(where)
-        for subject, call, expected in (
-            (client.as_user(user), Call("verify_ledger", {}, list), psycopg.errors.InsufficientPrivilege),
-            (client.as_user(user), Call("consume_credit_for", {"user_id": user}, list), psycopg.errors.InsufficientPrivilege),
-            (client, Call("nothing", {}, list), psycopg.errors.UndefinedFunction),
-            (client, Call("get_user_credits_for", {"user_id": "x"}, list), psycopg.errors.InvalidTextRepresentation),
-            (client, Call("refuse", {"code": "22023", "token": "x", "detail": ""}, list),
-             psycopg.errors.InvalidParameterValue),
-            (client, Call("refuse", {"code": "PT402", "token": "other", "detail": "{}"}, list), psycopg.ProgrammingError),
-            (client, Call("refuse", {"code": "23505", "token": "insufficient_credits", "detail": "{}"}, list),
-             psycopg.errors.UniqueViolation),
-        ):  # fmt: skip
+        calls = [(client, *call) for call in as_service] + [(client.as_user(user), *call) for call in as_user]
+        for subject, call, expected in calls:
             with pytest.raises(psycopg.Error) as caught:
                 driver.wait(subject.run(call))
             assert type(caught.value) is expected
@@ -472,10 +485,10 @@ def test_errors_that_are_not_ours_pass_unchanged(bank: Database, driver: Driver,
 def test_an_error_that_only_looks_like_ours_is_still_an_error_of_the_database(
     bank: Database, driver: Driver, detail: str
 ) -> None:
+    call: Call[Any] = Call("refuse", {"code": "22023", "token": "invalid_argument", "detail": detail}, list)
     with driver.connected(bank.dsn()) as connection, pytest.raises((CreditsError, psycopg.Error)) as caught:
-        arguments = {"code": "22023", "token": "invalid_argument", "detail": detail}
-        driver.wait(driver.client(connection).run(Call("refuse", arguments, list)))
-    assert caught.value.sqlstate == "22023"
+        driver.wait(driver.client(connection).run(call))
+    assert getattr(caught.value, "sqlstate", None) == "22023"
     assert isinstance(getattr(caught.value, "details", {}), dict)
 
 
@@ -556,16 +569,13 @@ def test_an_argument_that_cannot_be_sent_leaves_everything_as_it_was(
     user = bank.sign_up()
     with driver.source(bank, source) as where:
         client = driver.client(where)
-        for subject, arguments in (
-            (client.consume_credit_for, (user,)),
-            (client.as_user(user).consume_credit, ()),
-        ):
+        for spend in spends(client, user):
             with pytest.raises(TypeError):
-                driver.wait(subject(*arguments, metadata={"a": object()}))
+                driver.wait(spend(metadata={"a": object()}))
             with pytest.raises((psycopg.DataError, ValueError)):
-                driver.wait(subject(*arguments, description="a\x00b"))
+                driver.wait(spend(description="a\x00b"))
             with pytest.raises((psycopg.DataError, ValueError)):
-                driver.wait(subject(*arguments, description="\ud800"))
+                driver.wait(spend(description="\ud800"))
         assert driver.wait(client.as_user(user).get_user_credits()).credits_remaining == 3
         with driver.borrowed(where) as connection:
             assert driver.execute(connection, WHO) == [NOBODY]
@@ -595,13 +605,12 @@ def provoke_all(driver: Driver, client: Any, user: UUID) -> None:
     """A call that answers, a refusal, an error of Postgres and one of Python, all as a user."""
     me = client.as_user(user)
     assert driver.wait(me.consume_credit()).user_id == user
-    for failing in (
-        lambda: me.consume_credit(1000),
-        lambda: me.run(Call("verify_ledger", {}, list)),
-        lambda: me.consume_credit(metadata={"a": object()}),
-    ):
-        with pytest.raises((InsufficientCredits, psycopg.Error, TypeError)):
-            driver.wait(failing())
+    with pytest.raises(InsufficientCredits):
+        driver.wait(me.consume_credit(1000))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        driver.wait(me.run(Call("verify_ledger", {}, list)))
+    with pytest.raises(TypeError):
+        driver.wait(me.consume_credit(metadata={"a": object()}))
 
 
 @pytest.mark.parametrize("source", OWN_TRANSACTION)
@@ -712,9 +721,9 @@ def test_a_refusal_leaves_the_callers_transaction_usable(bank: Database, driver:
         client = driver.client(connection)
         with driver.opened(connection.transaction()):
             driver.wait(client.consume_credit_for(user))
-            for refused in (lambda: client.consume_credit_for(user, 9), lambda: client.as_user(user).consume_credit(9)):
+            for spend in spends(client, user):
                 with pytest.raises(InsufficientCredits):
-                    driver.wait(refused())
+                    driver.wait(spend(9))
             driver.wait(client.as_user(user).consume_credit())
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 driver.wait(client.as_user(user).run(Call("verify_ledger", {}, list)))
@@ -729,9 +738,9 @@ def test_a_transaction_that_has_failed_already_stays_the_callers_to_end(bank: Da
         driver.execute(connection, "begin")
         with pytest.raises(psycopg.errors.DivisionByZero):
             driver.execute(connection, "select 1 / 0")
-        for call in (lambda: client.consume_credit_for(user), lambda: client.as_user(user).consume_credit()):
+        for spend in spends(client, user):
             with pytest.raises(psycopg.errors.InFailedSqlTransaction):
-                driver.wait(call())
+                driver.wait(spend())
         assert connection.info.transaction_status == TransactionStatus.INERROR
         driver.execute(connection, "rollback")
         assert driver.wait(client.consume_credit_for(user)).seq == 2
@@ -742,10 +751,8 @@ def test_a_call_on_an_idle_connection_is_committed_at_once(bank: Database, drive
     user = bank.sign_up()
     with driver.connected(bank.dsn(), autocommit=autocommit) as connection:
         client = driver.client(connection)
-        for number, call in enumerate(
-            (lambda: client.consume_credit_for(user), lambda: client.as_user(user).consume_credit()), 1
-        ):
-            driver.wait(call())
+        for number, spend in enumerate(spends(client, user), 1):
+            driver.wait(spend())
             assert connection.info.transaction_status == TransactionStatus.IDLE
             assert connection.autocommit is autocommit
             assert len(ledger(bank, user)) == number
@@ -770,7 +777,7 @@ def test_calls_that_share_one_connection_are_committed_when_they_answer(bank: Da
     user = bank.sign_up()
     with driver.connected(bank.dsn()) as connection:
         client = driver.client(connection)
-        makers = [lambda: client.add_credits_for(user, 1), lambda: client.as_user(user).consume_credit()] * 4
+        makers = [partial(client.add_credits_for, user, 1), client.as_user(user).consume_credit] * 4
         if driver.kind == "sync":
             with ThreadPoolExecutor(len(makers)) as threads:
                 futures = [threads.submit(make) for make in makers]
@@ -840,10 +847,7 @@ def test_a_call_on_an_idle_connection_is_one_round_trip(bank: Database, driver: 
             pass
         client = driver.client(where)
         with traced(connection) as lines:
-            if who == "service":
-                driver.wait(client.consume_credit_for(user))
-            else:
-                driver.wait(client.as_user(user).consume_credit())
+            driver.wait(spends(client, user)[who == "user"]())
         assert round_trips(lines) == 1, "\n".join(line[:100] for line in lines)
 
 
@@ -926,7 +930,10 @@ def when_blocked(database: Database, act: Callable[[int], object]) -> Iterator[N
             with database.connect("postgres") as monitor:
                 for _ in range(2000):
                     found = monitor.execute(
-                        "select pid from pg_stat_activity where datname = %s and cardinality(pg_blocking_pids(pid)) > 0",
+                        """
+                        select pid from pg_stat_activity
+                        where datname = %s and cardinality(pg_blocking_pids(pid)) > 0
+                        """,
                         [database.name],
                     ).fetchone()
                     if found:
@@ -963,7 +970,8 @@ OPTIONS = {
 @contextmanager
 def failing_once(database: Database, user: UUID, reason: str) -> Iterator[None]:
     """Whoever spends for this user meanwhile fails for this reason, and would not if they tried again."""
-    with database.connect("postgres", autocommit=False) as holder:
+    with database.connect("postgres") as holder:
+        holder.execute("begin")
         lock(holder, user)
         if reason == "40001":
             Client(holder).add_credits_for(user, 1)
@@ -990,10 +998,7 @@ def test_a_call_that_failed_for_a_passing_reason_is_sent_again_with_its_key(
     with Proxy(bank) as proxy, driver.source(proxy.database, source, options=OPTIONS[reason]) as pool:
         client = driver.client(pool)
         with failing_once(bank, user, reason):
-            if who == "service":
-                row = driver.wait(client.consume_credit_for(user))
-            else:
-                row = driver.wait(client.as_user(user).consume_credit())
+            row = driver.wait(spends(client, user)[who == "user"]())
         keys = proxy.keys(user)
         assert len(keys) >= 2
         assert set(keys) == {row.idempotency_key}
@@ -1038,10 +1043,7 @@ def test_a_call_whose_request_or_answer_was_lost_spends_once(
     with Proxy(bank) as proxy, driver.source(proxy.database, source) as pool:
         client = driver.client(pool)
         proxy.lose = lose
-        if who == "service":
-            row = driver.wait(client.consume_credit_for(user, 2))
-        else:
-            row = driver.wait(client.as_user(user).consume_credit(2))
+        row = driver.wait(spends(client, user)[who == "user"](2))
         assert proxy.lose == ""
         assert proxy.keys(user) == [row.idempotency_key] * 2
     assert ledger(bank, user) == [row]
@@ -1103,10 +1105,10 @@ def test_a_refusal_and_an_error_that_stays_are_not_sent_again(bank: Database, dr
     user = bank.sign_up()
     with Proxy(bank) as proxy, driver.source(proxy.database, "pool") as pool:
         client = driver.client(pool)
-        for call in (lambda: client.consume_credit_for(user, 4), lambda: client.as_user(user).consume_credit(4)):
+        for spend in spends(client, user):
             proxy.sent.clear()
             with pytest.raises(InsufficientCredits):
-                driver.wait(call())
+                driver.wait(spend(4))
             assert len(proxy.keys(user)) == 1
         proxy.sent.clear()
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -1150,7 +1152,6 @@ def test_a_source_that_is_closed_or_exhausted_says_so_at_once(bank: Database, dr
 def test_a_connection_that_cannot_be_made_is_an_error_of_the_pool(driver: Driver) -> None:
     with tempfile.TemporaryDirectory() as nowhere:
         start = time.monotonic()
-        with pytest.raises(PoolTimeout):
-            with driver.pool(f"host={nowhere} dbname=x", timeout=0.1) as pool:
-                driver.wait(driver.client(pool).verify_ledger())
+        with pytest.raises(PoolTimeout), driver.pool(f"host={nowhere} dbname=x", timeout=0.1) as pool:
+            driver.wait(driver.client(pool).verify_ledger())
         assert time.monotonic() - start < 1

@@ -2,3 +2,4 @@
 
 \ir migrations.sql
 \ir yoyo.sql
+\ir record_migration.sql

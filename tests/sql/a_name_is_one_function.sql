@@ -1,0 +1,42 @@
+-- There is one function of each name, so that named arguments always find it: PostgREST answers 300 where it
+-- could choose. Arguments that may be left out come last.
+
+begin;
+select plan(3);
+
+select is_empty(
+  $$
+    select p.pronamespace::regnamespace, p.proname, count(*)
+    from pg_catalog.pg_proc as p
+    where p.pronamespace in ('public'::regnamespace, 'credits_private'::regnamespace)
+    group by 1, 2
+    having count(*) > 1
+  $$,
+  'No name has two functions.'
+);
+select is_empty(
+  $$
+    select p.oid::regprocedure
+    from pg_catalog.pg_proc as p
+    where p.pronamespace in ('public'::regnamespace, 'credits_private'::regnamespace)
+      and (
+        p.prokind <> 'f'
+        or p.provariadic <> 0
+        or p.proargmodes is not null
+        or cardinality(coalesce(p.proargnames, '{}')) <> p.pronargs
+      )
+  $$,
+  'Every argument has a name and goes in; there are no procedures and no lists of arguments.'
+);
+select is_empty(
+  $$
+    select p.oid::regprocedure, p.prorettype::regtype
+    from pg_catalog.pg_proc as p
+    where p.pronamespace = 'public'::regnamespace
+      and p.prorettype in ('void'::regtype, 'record'::regtype)
+  $$,
+  'Every call answers with something that has a name.'
+);
+
+select * from finish();
+rollback;

@@ -1,0 +1,94 @@
+-- What is declared STABLE reads and nothing else, so it also answers a GET, which PostgREST runs in a
+-- read-only transaction; what writes is declared VOLATILE and says there that it cannot.
+
+begin;
+select plan(24);
+
+insert into auth.users (id, email) values ('ada00000-0000-4000-8000-000000000000', 'ada@example.com');
+select public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 1, null, '{}', 'export-1');
+set local session_replication_role = replica;
+insert into auth.users (id, email) values ('bea00000-0000-4000-8000-000000000000', 'bea@example.com');
+set local session_replication_role = origin;
+
+select is(
+  (
+    select array_agg(p.proname::text order by p.proname)
+    from pg_catalog.pg_proc as p
+    where p.pronamespace = 'public'::regnamespace
+      and p.provolatile = 'v'
+  ),
+  array['add_credits_for', 'consume_credit', 'consume_credit_for', 'delete_user_account', 'delete_user_account_for'],
+  'Of the calls these write.'
+);
+select is(
+  (
+    select array_agg(p.proname::text order by p.proname)
+    from pg_catalog.pg_proc as p
+    where p.pronamespace = 'public'::regnamespace
+      and p.provolatile <> 'v'
+  ),
+  array[
+    'credits_available', 'explain_balance_for', 'get_balance_at_for', 'get_operation', 'get_operation_for',
+    'get_transaction_history', 'get_transaction_history_for', 'get_usage', 'get_usage_for',
+    'get_user_credits', 'get_user_credits_for', 'id', 'verify_ledger'
+  ],
+  'These read.'
+);
+
+create temp table calls (place serial, role text, statement text, writes boolean, what text);
+insert into calls (role, statement, writes, what)
+values
+  ('authenticated', 'select public.get_user_credits()', false, 'get_user_credits'),
+  ('authenticated', 'select (c).credits_available from public.get_user_credits() as c', false, 'credits_available'),
+  ('authenticated', 'select * from public.get_transaction_history()', false, 'get_transaction_history'),
+  ('authenticated', 'select public.id(t) from public.get_transaction_history() as t', false, 'id'),
+  ('authenticated', $$ select * from public.get_operation('export-1') $$, false, 'get_operation'),
+  ('authenticated', $$ select public.get_usage('2000-01-01') $$, false, 'get_usage'),
+  ('authenticated', 'select public.consume_credit()', true, 'consume_credit'),
+  ('authenticated', $$ select public.consume_credit(1, null, '{}', 'export-1') $$, true, 'a replay'),
+  ('authenticated', 'select public.delete_user_account()', true, 'delete_user_account'),
+  ('service_role', $$ select public.get_user_credits_for('ada00000-0000-4000-8000-000000000000') $$, false, 'get_user_credits_for'),
+  ('service_role', $$ select public.get_user_credits_for('bea00000-0000-4000-8000-000000000000') $$, false, 'get_user_credits_for, for an account not yet open,'),
+  ('service_role', $$ select * from public.get_transaction_history_for('ada00000-0000-4000-8000-000000000000') $$, false, 'get_transaction_history_for'),
+  ('service_role', $$ select * from public.get_operation_for('ada00000-0000-4000-8000-000000000000', 'export-1') $$, false, 'get_operation_for'),
+  ('service_role', $$ select public.get_usage_for('ada00000-0000-4000-8000-000000000000', '2000-01-01') $$, false, 'get_usage_for'),
+  ('service_role', $$ select public.get_balance_at_for('ada00000-0000-4000-8000-000000000000', now()) $$, false, 'get_balance_at_for'),
+  ('service_role', $$ select public.explain_balance_for('bea00000-0000-4000-8000-000000000000') $$, false, 'explain_balance_for'),
+  ('service_role', 'select * from public.verify_ledger()', false, 'verify_ledger'),
+  ('service_role', $$ select public.consume_credit_for('ada00000-0000-4000-8000-000000000000') $$, true, 'consume_credit_for'),
+  ('service_role', $$ select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 1) $$, true, 'add_credits_for'),
+  ('service_role', $$ select public.delete_user_account_for('ada00000-0000-4000-8000-000000000000') $$, true, 'delete_user_account_for'),
+  ('owner', $$ select credits_private.set_setting('signup_bonus', '5') $$, true, 'set_setting');
+grant select on calls to public;
+create temp table before as select * from public.user_credits;
+
+select set_config('request.jwt.claims', '{"sub": "ada00000-0000-4000-8000-000000000000", "role": "authenticated"}', true);
+set transaction read only;
+
+set local role authenticated;
+select case
+  when writes then throws_ok(statement, '25006', null, format('In a read-only transaction %s cannot write.', what))
+  else lives_ok(statement, format('In a read-only transaction %s answers.', what))
+end
+from calls
+where role = 'authenticated'
+order by place;
+
+reset role;
+set local role service_role;
+select case
+  when writes then throws_ok(statement, '25006', null, format('In a read-only transaction %s cannot write.', what))
+  else lives_ok(statement, format('In a read-only transaction %s answers.', what))
+end
+from calls
+where role = 'service_role'
+order by place;
+
+reset role;
+select throws_ok(statement, '25006', null, format('In a read-only transaction %s cannot write.', what))
+from calls
+where role = 'owner';
+select results_eq('select * from public.user_credits', 'select * from before', 'No account was opened and none has changed.');
+
+select * from finish();
+rollback;

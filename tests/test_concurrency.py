@@ -1,0 +1,490 @@
+"""Many at once: what the one lock of an account promises, at every isolation level.
+
+Races run through the client, which may try again; where a retry could hide what went wrong, the statements go
+to the server as they are. The interleavings step two transactions through begin, call and commit in every order
+there is, and ask the server itself who waits for whom.
+"""
+
+from __future__ import annotations
+
+import itertools
+import select
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from conftest import Database, Templates, assert_books_add_up
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn
+from psycopg_pool import ConnectionPool
+
+from credits_db import AccountNotFound, Client, CreditTransaction, InsufficientCredits
+
+T = TypeVar("T")
+
+LEVELS = ("read committed", "repeatable read", "serializable")
+THREADS = 50
+
+
+@pytest.fixture(scope="module")
+def bank(templates: Templates, flavour: str) -> Iterator[Database]:
+    """One database for the file; each test brings its own users."""
+    with templates.clone(flavour) as database:
+        yield database
+        with database.connect() as connection:
+            assert_books_add_up(connection)
+
+
+def at(level: str) -> str:
+    """The connection option that makes every transaction one of this level."""
+    return "-c default_transaction_isolation=" + level.replace(" ", r"\ ")
+
+
+def together(calls: list[Callable[[], T]]) -> list[T | Exception]:
+    """Run all calls at once, each in a thread of its own, and return what each answered or raised."""
+    start = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], T]) -> T | Exception:
+        start.wait(30)
+        try:
+            return call()
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(run, calls))
+
+
+def opened_later(database: Database, *, anonymous: bool = False) -> UUID:
+    """A user whose sign-up the trigger missed: the first operation opens the account."""
+    with database.connect(options="-c session_replication_role=replica") as connection:
+        row = connection.execute(
+            "insert into auth.users (id, is_anonymous) values (gen_random_uuid(), %s) returning id", [anonymous]
+        ).fetchone()
+        assert row
+        return UUID(str(row[0]))
+
+
+def books(database: Database, user: UUID) -> list[tuple[str, int, int]]:
+    """Type, amount and balance of each ledger row, oldest first."""
+    with database.connect() as connection:
+        return connection.execute(
+            "select type::text, amount, balance_after from public.credit_transactions where user_id = %s order by seq",
+            [user],
+        ).fetchall()
+
+
+# races ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_fifty_threads_that_share_thirty_credits_spend_thirty(bank: Database, level: str) -> None:
+    user = bank.sign_up()
+    with bank.connect() as connection:
+        Client(connection).add_credits_for(user, 27)
+    kwargs = {"autocommit": True, "options": at(level)}
+    with ConnectionPool(bank.dsn(), min_size=25, max_size=25, kwargs=kwargs, open=True) as pool:
+        pool.wait()
+        client = Client(pool)
+        users = [lambda: client.consume_credit_for(user), lambda: client.as_user(user).consume_credit()]
+        answers = together(users * (THREADS // 2))
+    spent = [answer for answer in answers if isinstance(answer, CreditTransaction)]
+    assert Counter(type(answer) for answer in answers) == {CreditTransaction: 30, InsufficientCredits: 20}
+    assert sorted(row.balance_after for row in spent) == list(range(30))
+    assert len(books(bank, user)) == 32
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_one_key_sent_fifty_times_at_once_spends_once_and_answers_fifty_times(bank: Database, level: str) -> None:
+    user = bank.sign_up()
+    kwargs = {"autocommit": True, "options": at(level)}
+    with ConnectionPool(bank.dsn(), min_size=25, max_size=25, kwargs=kwargs, open=True) as pool:
+        pool.wait()
+        client = Client(pool)
+        # the third is the last credit: a replay is answered also when nothing is left
+        for amount in (2, 1):
+            answers = together([lambda n=amount: client.consume_credit_for(user, n, idempotency_key=f"k{n}")] * THREADS)  # type: ignore[misc]
+            assert [answer for answer in answers if answer != answers[0]] == []
+            assert isinstance(answers[0], CreditTransaction)
+    assert books(bank, user) == [("signup_bonus", 3, 3), ("consumption", -2, 1), ("consumption", -1, 0)]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_twenty_first_uses_at_once_open_one_account_with_one_bonus(bank: Database, level: str) -> None:
+    user = opened_later(bank)
+    kwargs = {"autocommit": True, "options": at(level)}
+    with ConnectionPool(bank.dsn(), min_size=20, max_size=20, kwargs=kwargs, open=True) as pool:
+        pool.wait()
+        answers = together([lambda: Client(pool).consume_credit_for(user)] * 20)
+    assert Counter(type(answer) for answer in answers) == {CreditTransaction: 3, InsufficientCredits: 17}
+    assert books(bank, user) == [("signup_bonus", 3, 3), *(("consumption", -1, left) for left in (2, 1, 0))]
+    with bank.connect() as connection:
+        assert len(connection.execute("select from public.user_credits where user_id = %s", [user]).fetchall()) == 1
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["account", "first use"])
+@pytest.mark.parametrize("leave", ["rpc", "auth user"])
+def test_a_spend_that_races_a_deletion_came_before_it_or_finds_no_account(
+    bank: Database, leave: str, known: bool
+) -> None:
+    delete = {
+        "rpc": "select (public.delete_user_account_for(%s)).removed",
+        "auth user": "delete from auth.users where id = %s returning '{}'::jsonb",
+    }[leave]
+    outcomes: Counter[str] = Counter()
+    with ExitStack() as stack:
+        leaver, *spenders = (stack.enter_context(bank.connect()) for _ in range(3))
+        for _ in range(40):
+            user = bank.sign_up() if known else opened_later(bank)
+            calls: list[Callable[[], Any]] = [lambda: leaver.execute(delete, [user]).fetchone()]  # noqa: B023
+            for spender in spenders:
+                calls.append(lambda c=spender, u=user: Client(c).consume_credit_for(u))  # type: ignore[misc]
+            receipt, *answers = together(calls)
+            assert not isinstance(receipt, Exception)
+            spent = sum(isinstance(answer, CreditTransaction) for answer in answers)
+            assert all(isinstance(answer, CreditTransaction | AccountNotFound) for answer in answers), answers
+            if leave == "rpc" and (known or spent):
+                opened = {"auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 1 + spent}
+                assert receipt[0] == opened
+            outcomes[f"{spent} before"] += 1
+            left = leaver.execute(
+                """
+                select (select count(*) from auth.users where id = %(u)s)
+                  + (select count(*) from public.user_credits where user_id = %(u)s)
+                  + (select count(*) from public.credit_transactions where user_id = %(u)s)
+                """,
+                {"u": user},
+            ).fetchone()
+            assert left == (0,)
+    assert len(outcomes) > 1, "no race: both sides always came in the same order"
+
+
+def test_two_deletions_by_different_ways_do_not_stop_each_other(bank: Database) -> None:
+    with bank.connect() as one, bank.connect() as other:
+        for _ in range(20):
+            user = bank.sign_up()
+            answers = together(
+                [
+                    lambda: one.execute("select (public.delete_user_account_for(%s)).removed", [user]).fetchone(),  # noqa: B023
+                    lambda: other.execute("delete from auth.users where id = %s returning 1", [user]).fetchone(),  # noqa: B023
+                ]
+            )
+            assert [answer for answer in answers if isinstance(answer, Exception)] == []
+            assert books(bank, user) == []
+
+
+def test_grants_spends_and_rows_of_a_service_mix_without_a_deadlock(bank: Database) -> None:
+    users = [bank.sign_up() for _ in range(3)]
+    grant = "select public.add_credits_for(%(user)s, 3, idempotency_key => %(key)s)"
+    spend = "select public.consume_credit_for(%(user)s, 2, idempotency_key => %(key)s)"
+    row = """
+        insert into public.credit_transactions (user_id, type, amount, idempotency_key)
+        values (%(user)s, 'admin_adjustment', -1, %(key)s) on conflict do nothing
+    """
+
+    def work(worker: int) -> Counter[str]:
+        done: Counter[str] = Counter()
+        with bank.connect(options="-c role=service_role") as connection:
+            for number in range(45):
+                user = users[(worker + number) % 3]
+                query = (grant, spend, row)[number % 3]
+                # each key is used by two workers, for the same thing
+                key = f"{number % 3}-{worker // 2}-{number}"
+                try:
+                    connection.execute(query.encode(), {"user": user, "key": key})
+                    done["ok"] += 1
+                except psycopg.Error as error:
+                    done[f"{error.sqlstate}"] += 1
+        return done
+
+    answers = together([lambda n=n: work(n) for n in range(8)])  # type: ignore[misc]
+    total: Counter[str] = Counter()
+    for answer in answers:
+        assert isinstance(answer, Counter)
+        total += answer
+    assert set(total) <= {"ok", "PT402"}
+    assert total["ok"] > 200
+    with bank.connect() as connection:
+        assert_books_add_up(connection)
+
+
+# waiting -------------------------------------------------------------------------------------------------------------
+
+
+def wait_until_blocked(monitor: psycopg.Connection[Any], pid: int) -> None:
+    for _ in range(1000):
+        row = monitor.execute("select cardinality(pg_blocking_pids(%s)) > 0", [pid]).fetchone()
+        if row == (True,):
+            return
+        time.sleep(0.002)
+    raise AssertionError("it did not wait")
+
+
+def test_a_savepoint_that_is_rolled_back_undoes_the_spend_and_frees_the_key(bank: Database) -> None:
+    user = bank.sign_up()
+    with bank.connect() as connection, connection.transaction():
+        client = Client(connection)
+        with connection.transaction(force_rollback=True):
+            assert client.consume_credit_for(user, 3, idempotency_key="k").balance_after == 0
+        assert client.get_operation_for(user, "k") is None
+        assert client.consume_credit_for(user, 2, idempotency_key="k").balance_after == 1
+    assert books(bank, user) == [("signup_bonus", 3, 3), ("consumption", -2, 1)]
+
+
+def test_a_lock_that_is_held_too_long_is_lock_not_available(bank: Database) -> None:
+    user = bank.sign_up()
+    with bank.connect() as holder, bank.connect(options="-c lock_timeout=50ms") as waiter, holder.transaction():
+        Client(holder).consume_credit_for(user)
+        for spend in (Client(waiter).consume_credit_for, Client(waiter).add_credits_for):
+            with waiter.transaction(), pytest.raises(psycopg.errors.LockNotAvailable) as caught:
+                spend(user, 1)
+            assert caught.value.sqlstate == "55P03"
+        assert Client(waiter).get_user_credits_for(user).credits_remaining == 3
+    assert len(books(bank, user)) == 2
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_spend_that_waits_for_another_sees_the_newest_balance(bank: Database, end: str) -> None:
+    user = bank.sign_up()
+    with bank.connect() as first, bank.connect() as second, bank.connect("postgres") as monitor:
+        first.execute("begin")
+        Client(first).consume_credit_for(user, 2)
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(Client(second).consume_credit_for, user, 2)
+            wait_until_blocked(monitor, second.info.backend_pid)
+            getattr(first, end)()
+            error = waiting.exception(10)
+    if end == "commit":
+        assert isinstance(error, InsufficientCredits)
+        assert error.details == {"amount": 2, "credits_available": 1, "credits_remaining": 1}
+    assert books(bank, user) == [("signup_bonus", 3, 3), ("consumption", -2, 1)]
+
+
+def test_a_key_that_another_transaction_is_about_to_commit_is_waited_for(bank: Database) -> None:
+    user = bank.sign_up()
+    with bank.connect() as first, bank.connect() as second, bank.connect("postgres") as monitor:
+        first.execute("begin")
+        row = Client(first).consume_credit_for(user, 2, idempotency_key="k")
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(Client(second).consume_credit_for, user, 2, idempotency_key="k")
+            wait_until_blocked(monitor, second.info.backend_pid)
+            first.commit()
+            assert waiting.result(10) == row
+
+
+def test_one_who_holds_a_lock_for_long_stops_nobody_else(bank: Database) -> None:
+    busy, other, newcomer = bank.sign_up(), bank.sign_up(), opened_later(bank)
+    with bank.connect() as holder, bank.connect(options="-c lock_timeout=100ms") as connection:
+        holder.execute("begin")
+        Client(holder).consume_credit_for(busy)
+        client = Client(connection)
+        with connection.transaction():  # where nothing is tried again
+            assert client.consume_credit_for(other).balance_after == 2
+            assert client.consume_credit_for(newcomer).balance_after == 2
+            assert client.as_user(other).consume_credit().balance_after == 1
+            assert client.get_user_credits_for(busy).credits_remaining == 3
+            assert client.verify_ledger() == []
+            assert client.delete_user_account_for(newcomer).credits_written_off == 2
+            assert connection.execute("insert into auth.users (id) values (%s) returning 1", [uuid4()]).fetchone()
+
+
+# interleavings -------------------------------------------------------------------------------------------------------
+
+OPERATIONS = {
+    "spend": "select public.consume_credit_for($1, 1)",
+    "spend with a key": "select public.consume_credit_for($1, 1, idempotency_key => 'same')",
+    "grant": "select public.add_credits_for($1, 10)",
+    "row of a service": "insert into public.credit_transactions (user_id, type, amount) values ($1, 'bonus', 100)",
+    "read": "select public.get_user_credits_for($1)",
+    "convert": "update auth.users set is_anonymous = false where id = $1",
+    "delete": "select public.delete_user_account_for($1)",
+    "delete in auth": "delete from auth.users where id = $1",
+}
+EFFECTS = {"spend": -1, "spend with a key": -1, "grant": 10, "row of a service": 100, "read": 0, "convert": 3}
+PAIRS = list(itertools.combinations_with_replacement(OPERATIONS, 2))
+STEPS = ("begin", "call", "commit")
+ORDERS = sorted(set(itertools.permutations("AAABBB")))
+START = 5
+
+
+@dataclass
+class Session:
+    """One of two connections, stepped without waiting for its answers."""
+
+    pgconn: PGconn
+    operation: str = ""
+    user: bytes = b""
+    waiting: bool = False
+    steps: list[str] = field(default_factory=list)
+    outcomes: list[str] = field(default_factory=list)
+
+    def send(self, step: str, level: str) -> None:
+        if step == "begin":  # and see a first snapshot, so that it matters when
+            self.pgconn.send_query(
+                b"begin isolation level " + level.encode() + b"; select from public.user_credits limit 1"
+            )
+        elif step == "commit":
+            self.pgconn.send_query(b"commit")
+        else:
+            self.pgconn.send_query_params(OPERATIONS[self.operation].encode(), [self.user], param_types=[2950])
+        self.waiting = True
+
+    def poll(self, seconds: float) -> bool:
+        """Whether the answer has come; notes how the step ended."""
+        if self.pgconn.is_busy():
+            select.select([self.pgconn.socket], [], [], seconds)
+            self.pgconn.consume_input()
+            if self.pgconn.is_busy():
+                return False
+        outcome = ""
+        while result := self.pgconn.get_result():
+            if result.status == ExecStatus.FATAL_ERROR:
+                outcome = (result.error_field(ord("C")) or b"").decode()
+            else:
+                outcome = outcome or (result.command_status or b"").decode()
+        self.outcomes.append(outcome)
+        self.waiting = False
+        return True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    pair: tuple[str, str]
+    order: tuple[str, ...]
+    calls: tuple[str, str]
+    commits: tuple[str, str]
+
+
+class Interleaver:
+    """Two sessions and one who watches them."""
+
+    def __init__(self, stack: ExitStack, database: Database) -> None:
+        # a superuser may make the server look for deadlocks at once; the functions run as their owner anyway
+        options = "-c deadlock_timeout=10ms -c client_min_messages=error"
+        self.connections = [stack.enter_context(database.connect("postgres", options=options)) for _ in range(2)]
+        self.pids = [connection.info.backend_pid for connection in self.connections]
+        self.monitor = stack.enter_context(database.connect("postgres"))
+        self.database = database
+
+    def blocked(self, index: int) -> bool:
+        row = self.monitor.execute(
+            "select pg_isolation_test_session_is_blocked(%s, %s::int[])", [self.pids[index], self.pids]
+        ).fetchone()
+        return row == (True,)
+
+    def settle(self, sessions: list[Session]) -> None:
+        """Until each session has answered or is known to wait for the other."""
+        deadline = time.monotonic() + 10
+        while any(session.waiting for session in sessions):
+            progress = [session.poll(0.002) for session in sessions if session.waiting]
+            stuck = [self.blocked(index) for index, session in enumerate(sessions) if session.waiting]
+            if not any(progress) and stuck and all(stuck) and len(stuck) == 1:
+                return
+            assert time.monotonic() < deadline, "they wait for ever"
+
+    def run(self, pair: tuple[str, str], order: tuple[str, ...], level: str, user: UUID) -> Outcome:
+        sessions = [
+            Session(connection.pgconn, operation, str(user).encode(), steps=list(STEPS))
+            for connection, operation in zip(self.connections, pair, strict=True)
+        ]
+        turns = ["AB".index(letter) for letter in order]
+        while any(session.steps for session in sessions):
+            # whoever is next and can move; a session that waits keeps its steps until the other has gone on
+            index = next(i for i in [*turns, 0, 1] if sessions[i].steps and not sessions[i].waiting)
+            if index in turns:
+                turns.remove(index)
+            session = sessions[index]
+            step = session.steps.pop(0)
+            session.send(step, level)
+            self.settle(sessions)
+            if all(s.waiting or not s.steps for s in sessions) and any(s.waiting for s in sessions):
+                self.finish(sessions)
+        self.finish(sessions)
+        calls = [session.outcomes[1] for session in sessions]
+        commits = [session.outcomes[2] for session in sessions]
+        return Outcome(pair, order, (calls[0], calls[1]), (commits[0], commits[1]))
+
+    def finish(self, sessions: list[Session]) -> None:
+        """Nobody is left who could let go of a lock: all must answer now."""
+        deadline = time.monotonic() + 10
+        while any(session.waiting for session in sessions):
+            for session in sessions:
+                if session.waiting:
+                    session.poll(0.002)
+            assert time.monotonic() < deadline, "they wait for ever"
+
+
+@pytest.fixture(scope="module")
+def interleaver(bank: Database) -> Iterator[Interleaver]:
+    with ExitStack() as stack:
+        yield Interleaver(stack, bank)
+
+
+def anonymous_users(connection: psycopg.Connection[Any], count: int) -> list[UUID]:
+    """Users who have not converted yet, each with five credits."""
+    rows = connection.execute(
+        """
+        with u as (
+          insert into auth.users (id, is_anonymous)
+          select gen_random_uuid(), true from generate_series(1, %s)
+          returning id
+        )
+        select array_agg(id) from u
+        """,
+        [count],
+    ).fetchone()
+    assert rows
+    connection.execute("select public.add_credits_for(u, %s) from unnest(%s::uuid[]) as u", [START, rows[0]])
+    return [UUID(str(user)) for user in rows[0]]
+
+
+def expected_balance(outcome: Outcome) -> int | None:
+    """What must be left when every committed call counts once; None when the user is gone."""
+    committed = [
+        operation
+        for operation, call, commit in zip(outcome.pair, outcome.calls, outcome.commits, strict=True)
+        if commit == "COMMIT" and not call.startswith(("PT", "UPDATE 0", "DELETE 0"))
+    ]
+    if any(operation.startswith("delete") for operation in committed):
+        return None
+    once = {"spend with a key", "convert"}
+    counted = [o for o in committed if o not in once] + sorted(once.intersection(committed))
+    return START + sum(EFFECTS[operation] for operation in counted)
+
+
+ALLOWED = {
+    "read committed": {"PT404"},
+    "repeatable read": {"PT404", "40001"},
+    "serializable": {"PT404", "40001"},
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("pair", PAIRS, ids=" and ".join)
+def test_two_operations_in_any_order_neither_hang_nor_break_the_books(
+    interleaver: Interleaver, pair: tuple[str, str], level: str
+) -> None:
+    users = anonymous_users(interleaver.monitor, len(ORDERS))
+    outcomes = {user: interleaver.run(pair, order, level, user) for user, order in zip(users, ORDERS, strict=True)}
+    states = {call for outcome in outcomes.values() for call in outcome.calls if call[:1].isdigit() or call[:2] == "PT"}
+    assert states <= ALLOWED[level]
+    balances = dict(
+        interleaver.monitor.execute(
+            "select user_id, credits_remaining from public.user_credits where user_id = any (%s)", [users]
+        ).fetchall()
+    )
+    wrong = {
+        outcome: (expected, balances.get(user))
+        for user, outcome in outcomes.items()
+        if (expected := expected_balance(outcome)) != balances.get(user)
+    }
+    assert wrong == {}
+    assert_books_add_up(interleaver.monitor)
