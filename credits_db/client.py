@@ -37,6 +37,12 @@ _SETTINGS = ["role", "request.jwt.claims", *("request.jwt.claim" + end for end i
 _SET = b"select set_config(t.n, t.v, true) from unnest(%(_settings)s::text[], %(_values)s::text[]) as t (n, v); "
 _GET = b"select array(select coalesce(current_setting(t.n, true), '') from unnest(%(_settings)s::text[]) as t (n)) as v"
 
+_RETRY: dict[str, Any] = {
+    "wait": wait_random_exponential(multiplier=0.02, max=1),
+    "stop": stop_after_attempt(10),
+    "reraise": True,
+}
+
 
 def _identity(user_id: UUID, claims: Mapping[str, object] | None) -> Identity:
     return ["authenticated", json.dumps({**(claims or {}), "sub": str(user_id), "role": "authenticated"}), *[""] * 4]
@@ -58,8 +64,7 @@ def _policy(source: Source | AsyncSource) -> dict[str, Any]:
         lost = isinstance(source, psycopg.Connection | psycopg.AsyncConnection) and source.closed
         return is_transient(error) and not lost  # only a pool has another connection
 
-    wait = wait_random_exponential(multiplier=0.02, max=1)
-    return {"retry": retry_if_exception(again), "wait": wait, "stop": stop_after_attempt(10), "reraise": True}
+    return {"retry": retry_if_exception(again), **_RETRY}
 
 
 def _is_callers(source: Source | AsyncSource) -> bool:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from functools import update_wrapper
+from inspect import Signature, signature
+from typing import Concatenate, Literal, ParamSpec, TypeVar
 from uuid import UUID, uuid4
 
 from psycopg.types.json import Jsonb
@@ -28,6 +30,8 @@ from credits_db.results import (
     UserCredits,
 )
 
+P = ParamSpec("P")
+T = TypeVar("T")
 GrantType = Literal["purchase", "signup_bonus", "monthly_bonus", "bonus", "admin_adjustment"]
 Metadata = Mapping[str, object] | None
 
@@ -56,54 +60,6 @@ def _entry(description: str | None, metadata: Metadata, idempotency_key: str | N
         "metadata": Jsonb(dict(metadata or {})),
         "idempotency_key": str(uuid4()) if idempotency_key is None else idempotency_key,
     }
-
-
-class UserProcedures:
-    """What a signed-in user may call: always for themselves."""
-
-    @rpc
-    def consume_credit(
-        self,
-        amount: int = 1,
-        *,
-        description: str | None = None,
-        metadata: Metadata = None,
-        idempotency_key: str | None = None,
-    ) -> Call[CreditTransaction]:
-        """Take credits and return the ledger row; the same key returns the same row again.
-
-        Raises InsufficientCredits, NotAuthenticated, AccountNotFound, IdempotencyKeyReused, InvalidAmount,
-        InvalidIdempotencyKey, InvalidMetadata, InvalidArgument.
-        """
-        arguments = {"amount": _whole(amount), **_entry(description, metadata, idempotency_key)}
-        return Call("consume_credit", arguments, one(CreditTransaction))
-
-    @rpc
-    def get_user_credits(self) -> Call[UserCredits]:
-        """The balance now; writes nothing. Raises NotAuthenticated, AccountNotFound."""
-        return Call("get_user_credits", {}, one(UserCredits))
-
-    @rpc
-    def get_transaction_history(
-        self, page_size: int = 50, before_seq: int | None = None, type: TransactionType | None = None
-    ) -> Call[list[CreditTransaction]]:
-        """Ledger rows below before_seq, newest first, 1 to 500 a page. Raises NotAuthenticated, InvalidArgument."""
-        return Call("get_transaction_history", _page(page_size, before_seq, type), many(CreditTransaction))
-
-    @rpc
-    def get_operation(self, idempotency_key: str) -> Call[CreditTransaction | None]:
-        """The row that this key wrote. None is not final: the first call may be on its way; send it again."""
-        return Call("get_operation", {"idempotency_key": idempotency_key}, maybe(CreditTransaction))
-
-    @rpc
-    def get_usage(self, since: datetime, until: datetime | None = None) -> Call[CreditUsage]:
-        """Spending from since until until (not included; None is now). Raises NotAuthenticated, InvalidArgument."""
-        return Call("get_usage", {"since": since, "until": until}, one(CreditUsage))
-
-    @rpc
-    def delete_user_account(self) -> Call[AccountDeletion]:
-        """Delete the user with balance, ledger and auth user, in one transaction. Raises NotAuthenticated."""
-        return Call("delete_user_account", {}, one(AccountDeletion))
 
 
 class ServiceProcedures:
@@ -191,3 +147,29 @@ class ServiceProcedures:
     def delete_user_account_for(self, user_id: UUID) -> Call[AccountDeletion]:
         """Delete a user with balance, ledger and auth user, in one transaction; zeros when nothing was left."""
         return Call("delete_user_account_for", {"user_id": user_id}, one(AccountDeletion))
+
+
+def _mine(service: rpc[Concatenate[UUID, P], T]) -> rpc[P, T]:
+    """The signed-in user's form of a service RPC: no user_id, no `_for`, and NotAuthenticated without a user."""
+
+    def declare(client: object, /, *args: P.args, **kwargs: P.kwargs) -> Call[T]:
+        call = service.declare(client, UUID(int=0), *args, **kwargs)
+        arguments = {name: value for name, value in call.arguments.items() if name != "user_id"}
+        return Call(call.function.removesuffix("_for"), arguments, call.read)
+
+    update_wrapper(declare, service.declare)
+    declare.__name__ = service.declare.__name__.removesuffix("_for")
+    parameters = [p for p in signature(service.declare).parameters.values() if p.name != "user_id"]
+    setattr(declare, "__signature__", Signature(parameters))  # noqa: B010  # functions have no such field for mypy
+    return rpc(declare)
+
+
+class UserProcedures:
+    """What a signed-in user may call: the same as the service's, always for themselves."""
+
+    consume_credit = _mine(ServiceProcedures.consume_credit_for)
+    get_user_credits = _mine(ServiceProcedures.get_user_credits_for)
+    get_transaction_history = _mine(ServiceProcedures.get_transaction_history_for)
+    get_operation = _mine(ServiceProcedures.get_operation_for)
+    get_usage = _mine(ServiceProcedures.get_usage_for)
+    delete_user_account = _mine(ServiceProcedures.delete_user_account_for)

@@ -33,7 +33,7 @@ import pytest
 from conftest import Database, Templates, assert_books_add_up
 from psycopg.pq import Trace, TransactionStatus
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolClosed, PoolTimeout
-from tenacity import wait_none
+from tenacity import wait_random_exponential
 
 import credits_db
 from credits_db import (
@@ -57,7 +57,6 @@ from credits_db import (
     UserCredits,
 )
 from credits_db._call import Call, rpc
-from credits_db.client import _RETRY
 from credits_db.errors import _BY_CODE
 from credits_db.procedures import ServiceProcedures, UserProcedures
 from credits_db.results import Result
@@ -265,29 +264,28 @@ def test_every_rpc_that_is_declared_is_called_here() -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_rpc_answers_with_its_dataclass_and_in_utc(bank: Database, driver: Driver, source: str) -> None:
-    for zone in ("UTC", "Asia/Kathmandu"):
-        user, leaver = bank.sign_up(), bank.sign_up()
-        with driver.source(bank, source, options=f"-c TimeZone={zone}") as where:
-            client = driver.client(where)
-            first = driver.wait(client.consume_credit_for(user, idempotency_key="first", metadata={"é": [1, None]}))
-            assert first.metadata == {"é": [1, None]}
-            assert first.id == f"{user}/2"
-            for calls, subject in ((USER_CALLS, client.as_user(user)), (SERVICE_CALLS, client)):
-                for name, (arguments, expected) in calls.items():
-                    whom = leaver if "delete" in name else user
-                    if calls is SERVICE_CALLS:
-                        answer = driver.wait(getattr(subject, name)(whom, *arguments))
-                    elif whom is leaver:
-                        answer = driver.wait(getattr(client.as_user(leaver), name)(*arguments))
-                    else:
-                        answer = driver.wait(getattr(subject, name)(*arguments))
-                    check_answer(answer, expected)
-                    if name.startswith("get_operation"):
-                        assert answer == first
-            assert driver.wait(client.get_operation_for(user, "unused")) is None
-            now = driver.wait(client.get_user_credits_for(user))
-            assert (now.credits_remaining, now.credits_available, now.used_credits, now.last_seq) == (5, 5, 3, 5)
-            assert abs(now.updated_at - datetime.now(UTC)) < DAY / 24
+    user, leaver = bank.sign_up(), bank.sign_up()
+    with driver.source(bank, source, options="-c TimeZone=Asia/Kathmandu") as where:
+        client = driver.client(where)
+        first = driver.wait(client.consume_credit_for(user, idempotency_key="first", metadata={"é": [1, None]}))
+        assert first.metadata == {"é": [1, None]}
+        assert first.id == f"{user}/2"
+        for calls, subject in ((USER_CALLS, client.as_user(user)), (SERVICE_CALLS, client)):
+            for name, (arguments, expected) in calls.items():
+                whom = leaver if "delete" in name else user
+                if calls is SERVICE_CALLS:
+                    answer = driver.wait(getattr(subject, name)(whom, *arguments))
+                elif whom is leaver:
+                    answer = driver.wait(getattr(client.as_user(leaver), name)(*arguments))
+                else:
+                    answer = driver.wait(getattr(subject, name)(*arguments))
+                check_answer(answer, expected)
+                if name.startswith("get_operation"):
+                    assert answer == first
+        assert driver.wait(client.get_operation_for(user, "unused")) is None
+        now = driver.wait(client.get_user_credits_for(user))
+        assert (now.credits_remaining, now.credits_available, now.used_credits, now.last_seq) == (5, 5, 3, 5)
+        assert abs(now.updated_at - datetime.now(UTC)) < DAY / 24
 
 
 def test_methods_have_the_signature_and_the_docstring_of_their_declaration(driver: Driver) -> None:
@@ -544,6 +542,34 @@ def test_a_page_out_of_bounds_is_invalid_whatever_its_size(
     user = bank.sign_up()
     with driver.connected(bank.dsn()) as connection, pytest.raises(InvalidArgument):
         driver.wait(driver.client(connection).get_transaction_history_for(user, page_size, before_seq))
+
+
+TEXTS = [
+    "it's",
+    '"quoted"',
+    "back\\slash \\' \\x27",
+    "'; drop table public.user_credits; --",
+    "%s %(amount)s %% {} $1 :name ?",
+    "line\nbreak\ttab\x01",
+    "ünï ✓ 🪙 \u202e\u200b",
+    "e\u0301",
+]
+
+
+@pytest.mark.parametrize(("source", "conforming"), [("autocommit", "off"), ("transaction", "on")])
+def test_text_of_any_kind_arrives_as_it_was_sent(bank: Database, driver: Driver, source: str, conforming: str) -> None:
+    options = f"-c standard_conforming_strings={conforming} -c escape_string_warning=off"
+    user = bank.sign_up()
+    with driver.source(bank, source, options=options) as where:
+        client = driver.client(where)
+        driver.wait(client.add_credits_for(user, 100))
+        for text in TEXTS:
+            for number, spend in enumerate(spends(client, user)):
+                key = f"{text}{number}"
+                row = driver.wait(spend(description=text, metadata={text: [text]}, idempotency_key=key))
+                assert (row.description, row.metadata, row.idempotency_key) == (text, {text: [text]}, key)
+                assert driver.wait(client.as_user(user).get_operation(key)) == row
+                assert driver.wait(client.get_operation_for(user, key)) == row
 
 
 def test_a_user_may_be_named_by_text(bank: Database, driver: Driver) -> None:
@@ -988,8 +1014,7 @@ def failing_once(database: Database, user: UUID, reason: str) -> Iterator[None]:
             yield
 
 
-@pytest.mark.parametrize("who", ["service", "user"])
-@pytest.mark.parametrize("source", ["pool", "manual pool"])
+@pytest.mark.parametrize(("source", "who"), [("pool", "service"), ("manual pool", "user")])
 @pytest.mark.parametrize("reason", TRANSIENT)
 def test_a_call_that_failed_for_a_passing_reason_is_sent_again_with_its_key(
     bank: Database, driver: Driver, reason: str, source: str, who: str
@@ -1034,8 +1059,7 @@ def test_a_deadlock_that_the_caller_caused_is_a_passing_reason(database: Databas
 
 
 @pytest.mark.parametrize("lose", ["request", "answer"])
-@pytest.mark.parametrize("who", ["service", "user"])
-@pytest.mark.parametrize("source", ["pool", "manual pool"])
+@pytest.mark.parametrize(("source", "who"), [("pool", "user"), ("manual pool", "service")])
 def test_a_call_whose_request_or_answer_was_lost_spends_once(
     bank: Database, driver: Driver, source: str, who: str, lose: str
 ) -> None:
@@ -1120,7 +1144,7 @@ def test_trying_again_ends_with_the_error_itself(
     bank: Database, driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = bank.sign_up()
-    monkeypatch.setitem(_RETRY, "wait", wait_none())
+    monkeypatch.setattr(wait_random_exponential, "__call__", lambda *_: 0)
     with bank.connect(autocommit=False) as holder:
         lock(holder, user)
         with Proxy(bank) as proxy, driver.source(proxy.database, "pool", options="-c lock_timeout=5ms") as pool:

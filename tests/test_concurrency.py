@@ -73,6 +73,25 @@ def opened_later(database: Database, *, anonymous: bool = False) -> UUID:
         return UUID(str(row[0]))
 
 
+def anonymous_users(database: Database, count: int) -> list[UUID]:
+    """Users who have not converted yet, each with five credits."""
+    with database.connect() as connection:
+        row = connection.execute(
+            """
+            with u as (
+              insert into auth.users (id, is_anonymous)
+              select gen_random_uuid(), true from generate_series(1, %s)
+              returning id
+            )
+            select array_agg(id) from u
+            """,
+            [count],
+        ).fetchone()
+        assert row
+        connection.execute("select public.add_credits_for(u, %s) from unnest(%s::uuid[]) as u", [START, row[0]])
+        return [UUID(str(user)) for user in row[0]]
+
+
 def books(database: Database, user: UUID) -> list[tuple[str, int, int]]:
     """Type, amount and balance of each ledger row, oldest first."""
     with database.connect() as connection:
@@ -167,18 +186,31 @@ def test_a_spend_that_races_a_deletion_came_before_it_or_finds_no_account(
     assert len(outcomes) > 1, "no race: both sides always came in the same order"
 
 
-def test_two_deletions_by_different_ways_do_not_stop_each_other(bank: Database) -> None:
-    with bank.connect() as one, bank.connect() as other:
-        for _ in range(20):
-            user = bank.sign_up()
-            answers = together(
-                [
-                    lambda: one.execute("select (public.delete_user_account_for(%s)).removed", [user]).fetchone(),  # noqa: B023
-                    lambda: other.execute("delete from auth.users where id = %s returning 1", [user]).fetchone(),  # noqa: B023
-                ]
-            )
-            assert [answer for answer in answers if isinstance(answer, Exception)] == []
-            assert books(bank, user) == []
+@pytest.mark.parametrize("rpc_first", [True, False], ids=["rpc first", "rpc second"])
+@pytest.mark.parametrize("other", ["delete in auth", "convert", "delete"])
+def test_a_deletion_and_what_else_takes_the_user_queue_in_one_order(
+    bank: Database, other: str, rpc_first: bool
+) -> None:
+    """Both wait behind somebody who holds the balance; let go, neither may wait for the other for ever."""
+    (user,) = anonymous_users(bank, 1)
+    queries = ["select public.delete_user_account_for(%s)", OPERATIONS[other].replace("$1", "%s")]
+    warnings: list[str] = []
+    with ExitStack() as stack:
+        monitor, holder = (stack.enter_context(bank.connect("postgres")) for _ in range(2))
+        sessions = [stack.enter_context(bank.connect("postgres", options=QUICK)) for _ in queries]
+        threads = stack.enter_context(ThreadPoolExecutor(2))
+        holder.execute("begin")
+        holder.execute("select from public.user_credits where user_id = %s for update", [user])
+        waiting = []
+        for query, session in list(zip(queries, sessions, strict=True))[:: 1 if rpc_first else -1]:
+            session.add_notice_handler(lambda notice: warnings.append(str(notice.message_primary)))
+            waiting.append(threads.submit(session.execute, query.encode(), [user]))
+            wait_until_blocked(monitor, session.info.backend_pid)
+        holder.execute("commit")
+        errors = [call.exception(10) for call in waiting]
+    assert errors == [None, None]
+    assert warnings == []
+    assert books(bank, user) == []
 
 
 def test_grants_spends_and_rows_of_a_service_mix_without_a_deadlock(bank: Database) -> None:
@@ -313,6 +345,7 @@ PAIRS = list(itertools.combinations_with_replacement(OPERATIONS, 2))
 STEPS = ("begin", "call", "commit")
 ORDERS = sorted(set(itertools.permutations("AAABBB")))
 START = 5
+QUICK = "-c deadlock_timeout=10ms"  # only a superuser may; the functions run as their owner anyway
 
 
 @dataclass
@@ -367,8 +400,7 @@ class Interleaver:
     """Two sessions and one who watches them."""
 
     def __init__(self, stack: ExitStack, database: Database) -> None:
-        # a superuser may make the server look for deadlocks at once; the functions run as their owner anyway
-        options = "-c deadlock_timeout=10ms -c client_min_messages=error"
+        options = f"{QUICK} -c client_min_messages=error"
         self.connections = [stack.enter_context(database.connect("postgres", options=options)) for _ in range(2)]
         self.pids = [connection.info.backend_pid for connection in self.connections]
         self.monitor = stack.enter_context(database.connect("postgres"))
@@ -428,24 +460,6 @@ def interleaver(bank: Database) -> Iterator[Interleaver]:
         yield Interleaver(stack, bank)
 
 
-def anonymous_users(connection: psycopg.Connection[Any], count: int) -> list[UUID]:
-    """Users who have not converted yet, each with five credits."""
-    rows = connection.execute(
-        """
-        with u as (
-          insert into auth.users (id, is_anonymous)
-          select gen_random_uuid(), true from generate_series(1, %s)
-          returning id
-        )
-        select array_agg(id) from u
-        """,
-        [count],
-    ).fetchone()
-    assert rows
-    connection.execute("select public.add_credits_for(u, %s) from unnest(%s::uuid[]) as u", [START, rows[0]])
-    return [UUID(str(user)) for user in rows[0]]
-
-
 def expected_balance(outcome: Outcome) -> int | None:
     """What must be left when every committed call counts once; None when the user is gone."""
     committed = [
@@ -472,7 +486,7 @@ ALLOWED = {
 def test_two_operations_in_any_order_neither_hang_nor_break_the_books(
     interleaver: Interleaver, pair: tuple[str, str], level: str
 ) -> None:
-    users = anonymous_users(interleaver.monitor, len(ORDERS))
+    users = anonymous_users(interleaver.database, len(ORDERS))
     outcomes = {user: interleaver.run(pair, order, level, user) for user, order in zip(users, ORDERS, strict=True)}
     states = {call for outcome in outcomes.values() for call in outcome.calls if call[:1].isdigit() or call[:2] == "PT"}
     assert states <= ALLOWED[level]
