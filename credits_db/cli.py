@@ -11,14 +11,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from psycopg import Connection
-    from rich.table import Table
+
+    from credits_db import demo as tour
+    from credits_db import local as server
+    from credits_db import migrations
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Prepaid credits inside your own Postgres.")
 settings = typer.Typer(no_args_is_help=True, help="List or change the settings of a database.")
@@ -31,34 +33,34 @@ Local = Annotated[bool, typer.Option("--local", help="Use the embedded Postgres,
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 
-def say(message: str | Table) -> None:
-    from rich.console import Console
+@app.callback()
+def load() -> None:
+    """Import what the commands need, once one of them is asked for: `--help` is to be quick."""
+    global migrations, server, tour
+    from credits_db import demo as tour
+    from credits_db import local as server
+    from credits_db import migrations
 
-    Console(soft_wrap=True, highlight=False).print(message)
 
-
-def refuse(message: str, code: int = 1) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(code)
+def good(text: str) -> None:
+    typer.echo(typer.style("✓ ", fg="green") + text)
 
 
 @contextmanager
 def database(db_url: str | None, use_local: bool) -> Iterator[Connection]:
     """The database that was asked for, or a refusal that names the three ways to ask."""
-    from credits_db import local as server
-    from credits_db.migrations import connect
-
     url = db_url or (None if use_local else os.environ.get("DATABASE_URL"))
-    if url and use_local:
-        refuse("Either --db-url or --local, not both.")
-    if url:
-        with connect(url) as connection:
+    if url and not use_local:
+        with migrations.connect(url) as connection:
+            yield connection
+    elif use_local and not url:
+        with server.running() as running, migrations.connect(running.dsn()) as connection:
             yield connection
     elif use_local:
-        with server.running() as running, connect(running.dsn()) as connection:
-            yield connection
+        raise migrations.Refusal("Either --db-url or --local, not both.")
     else:
-        refuse("Which database? Give --db-url postgresql://..., or set DATABASE_URL, or say --local.")
+        ways = "Give --db-url postgresql://..., or set DATABASE_URL, or say --local."
+        raise migrations.Refusal(f"Which database? {ways}")
 
 
 def target(connection: Connection) -> str:
@@ -76,27 +78,19 @@ def push(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Answer questions with yes.")] = False,
 ) -> None:
     """Apply the migrations that a database does not have yet."""
-    from credits_db import migrations
 
     def confirm(gift: str) -> bool:
-        say(f"[yellow]{gift}[/]")
-        if yes or dry_run:
-            return True
-        return sys.stdin.isatty() and typer.confirm("Go on?")
+        typer.secho(gift, fg="yellow")
+        return yes or dry_run or (sys.stdin.isatty() and typer.confirm("Go on?"))
 
     with database(db_url, use_local) as connection:
-        say(f"[bold]{'Dry run: ' if dry_run else ''}{target(connection)}[/]")
-        done = migrations.push(
-            connection,
-            to=to,
-            dry_run=dry_run,
-            confirm=confirm,
-            report=lambda migration: say(f"  [green]✓[/] {migration.id}"),
-        )
-        if dry_run:
-            say(f"{len(done)} to apply. Nothing was changed.")
-        else:
-            say(f"{len(done)} applied." if done else "Nothing to apply: up to date.")
+        typer.secho(f"{'Dry run: ' if dry_run else ''}{target(connection)}", bold=True)
+        report = lambda migration: good(migration.id)  # noqa: E731
+        done = migrations.push(connection, to=to, dry_run=dry_run, confirm=confirm, report=report)
+    if dry_run:
+        typer.echo(f"{len(done)} to apply. Nothing was changed.")
+    else:
+        typer.echo(f"{len(done)} applied." if done else "Nothing to apply: up to date.")
 
 
 @app.command()
@@ -105,19 +99,17 @@ def status(db_url: DbUrl = None, use_local: Local = False, as_json: AsJson = Fal
 
     Exit code 1 when some are pending.
     """
-    from credits_db import migrations
-
     with database(db_url, use_local) as connection:
         todo = [migration.id for migration in migrations.pending(connection)]
-        done = list(migrations.history(connection))
-        if as_json:
-            typer.echo(json.dumps({"database": connection.info.dbname, "applied": done, "pending": todo}))
-        else:
-            say(f"[bold]{target(connection)}[/]")
-            for id in done:
-                say(f"  [green]✓[/] {id}")
-            for id in todo:
-                say(f"  [yellow]·[/] {id} (pending)")
+        done, name, title = list(migrations.history(connection)), connection.info.dbname, target(connection)
+    if as_json:
+        typer.echo(json.dumps({"database": name, "applied": done, "pending": todo}))
+    else:
+        typer.secho(title, bold=True)
+        for id in done:
+            good(id)
+        for id in todo:
+            typer.echo(typer.style("· ", fg="yellow") + f"{id} (pending)")
     raise typer.Exit(1 if todo else 0)
 
 
@@ -127,26 +119,21 @@ def verify(db_url: DbUrl = None, use_local: Local = False, as_json: AsJson = Fal
 
     Tables, functions, policies, triggers, grants. Exit code 2 when something differs.
     """
-    from credits_db import migrations
-
     with database(db_url, use_local) as connection:
-        drift = migrations.verify(connection)
-        if as_json:
-            typer.echo(json.dumps({"database": connection.info.dbname, "drift": drift}))
-        elif drift:
-            for line in drift:
-                typer.echo(line)
-            typer.echo("- is missing here, + is not ours: the database has drifted from credits-db.", err=True)
-        else:
-            say(f"[green]✓[/] {target(connection)} is what credits-db ships.")
+        drift, name, title = migrations.verify(connection), connection.info.dbname, target(connection)
+    if as_json:
+        typer.echo(json.dumps({"database": name, "drift": drift}))
+    elif drift:
+        typer.echo("\n".join(drift))
+        typer.echo("- is missing here, + is not ours: the database has drifted from credits-db.", err=True)
+    else:
+        good(f"{title} is what credits-db ships.")
     raise typer.Exit(2 if drift else 0)
 
 
 @app.command()
 def sql(name: Annotated[str | None, typer.Argument(help="An object, for instance consume_credit.")] = None) -> None:
     """Print the present definition of an object, or of all."""
-    from credits_db import migrations
-
     typer.echo(migrations.definition(name), nl=False)
 
 
@@ -156,11 +143,8 @@ def new(name: Annotated[str, typer.Argument(help="What changes, for instance cap
 
     From what changed in sql/: replaceable objects verbatim, a stop line for what a person must write.
     """
-    from credits_db import migrations
-
-    path = migrations.new(name)
-    say(f"[green]✓[/] {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
-    say("Say in it why, write what cannot be copied, and the check; then make generate.")
+    good(str(migrations.new(name)))
+    typer.echo("Say in it why, write what cannot be copied, and the check; then make generate.")
 
 
 @settings.command("list")
@@ -171,45 +155,34 @@ def settings_list(db_url: DbUrl = None, use_local: Local = False, as_json: AsJso
         rows = connection.execute(query).fetchall()
     if as_json:
         typer.echo(json.dumps({name: value for name, value, _ in rows}))
-        return
-    from rich.table import Table
-
-    table = Table("setting", "value", "what it does", box=None)
-    for row in rows:
-        table.add_row(*row)
-    say(table)
+    else:
+        for name, value, description in rows:
+            typer.echo(f"{typer.style(f'{name} = {value}', bold=True)}\n  {description}")
 
 
 @settings.command("set")
 def settings_set(name: str, value: str, db_url: DbUrl = None, use_local: Local = False) -> None:
     """Change a setting."""
     with database(db_url, use_local) as connection:
-        query = "select s.name, s.value from credits_private.set_setting(%s, %s) as s"
-        row = connection.execute(query, [name, value]).fetchone()
-    say("[green]✓[/] {} is {}".format(*row or (name, value)))
+        connection.execute("select credits_private.set_setting(%s, %s)", [name, value])
+    good(f"{name} is {value}")
 
 
 @local.command("up")
 def local_up() -> None:
-    """Start it and leave it running."""
-    from credits_db import local as server
-
+    """Start it and leave it running; print its address."""
     typer.echo(server.up().dsn())
 
 
 @local.command("down")
 def local_down() -> None:
     """Stop it; the data stay."""
-    from credits_db import local as server
-
-    say("Stopped." if server.down() else "It was not running.")
+    typer.echo("Stopped." if server.down() else "It was not running.")
 
 
 @local.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def local_psql(context: typer.Context) -> None:
     """Open psql on it; further arguments go to psql."""
-    from credits_db import local as server
-
     with server.running() as running:
         code = subprocess.call([server.bin_dir() / "psql", running.dsn(), *context.args])
     raise typer.Exit(code)
@@ -221,13 +194,11 @@ def local_status(as_json: AsJson = False) -> None:
 
     Exit code 1 when it does not run.
     """
-    from credits_db import local as server
-
     found = server.status()
     if as_json:
         typer.echo(json.dumps({"running": found.running, "pid": found.pid, "directory": str(found.directory)}))
     else:
-        say(f"{f'Running (pid {found.pid})' if found.running else 'Not running'}, data in {found.directory}")
+        typer.echo(f"{f'Running (pid {found.pid})' if found.running else 'Not running'}, data in {found.directory}")
     raise typer.Exit(0 if found.running else 1)
 
 
@@ -237,14 +208,30 @@ def demo(db_url: DbUrl = None) -> None:
 
     On the embedded Postgres, or on the server that --db-url names.
     """
-    from credits_db import demo as tour
-    from credits_db import local as server
-
     if db_url:
         tour.run(db_url)
     else:
         with server.running() as running:
             tour.run(running.dsn())
+
+
+def explain(error: Exception) -> str:
+    """What went wrong, as a sentence for people. An error that is nobody's fault but ours is raised again."""
+    import psycopg
+
+    from credits_db.errors import translate
+
+    if isinstance(error, migrations.Refusal | server.LocalError):
+        return str(error)
+    if not isinstance(error, psycopg.Error):
+        raise error
+    if refusal := translate(error):
+        return f"{refusal.hint} ({refusal.token})"
+    if error.sqlstate in ("3F000", "42P01"):
+        return "This database has no credits-db yet: credits-db push."
+    if error.sqlstate is None and not isinstance(error, psycopg.OperationalError):
+        return "That is no database URL: write postgresql://user@host/database."
+    return "".join(f"{place}: " for place in getattr(error, "__notes__", [])) + str(error).strip()
 
 
 def main() -> None:
@@ -257,24 +244,7 @@ def main() -> None:
         if show := getattr(error, "show", None):  # a usage error: typer would exit with 2, which is drift here
             show()
             sys.exit(1)
-        import psycopg
-
-        from credits_db.errors import translate
-        from credits_db.local import LocalError
-        from credits_db.migrations import Refusal
-
-        if isinstance(error, Refusal | LocalError):
-            sys.exit(str(error))
-        if not isinstance(error, psycopg.Error):
-            raise
-        places = [f"{note}: " for note in getattr(error, "__notes__", [])]
-        if refusal := translate(error):
-            sys.exit(f"{refusal.hint} ({refusal.token})")
-        if error.sqlstate == "3F000" or error.sqlstate == "42P01":
-            sys.exit("This database has no credits-db yet: credits-db push.")
-        if error.sqlstate is None and not isinstance(error, psycopg.OperationalError):
-            sys.exit("That is no database URL: write postgresql://user@host/database.")
-        sys.exit("".join(places) + str(error).strip())
+        sys.exit(explain(error))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ with a one-line docstring, which is printed as its heading.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
 import psycopg
@@ -20,46 +19,34 @@ from credits_db import Client, InsufficientCredits, migrations
 
 console = Console(highlight=False, soft_wrap=True)
 say = console.print
-People = dict[str, UUID]
+Connection: TypeAlias = psycopg.Connection[Any]
+People: TypeAlias = dict[str, UUID]
 
 
 def run(server: str) -> None:
     """Take the tour on a new database of this server, and drop it at the end."""
-    name = f"credits_demo_{uuid4().hex[:8]}"
-    started = perf_counter()
+    name, started = f"credits_demo_{uuid4().hex[:8]}", perf_counter()
     with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
         try:
             with psycopg.connect(server, dbname=name, autocommit=True) as connection:
                 say(f"[bold]credits-db[/]: prepaid credits inside Postgres {connection.info.server_version // 10000}.")
-                tour(connection)
+                people: People = {}
+                for number, act in enumerate(ACTS, 1):
+                    say(f"\n[bold cyan]{number}. {act.__doc__}[/]")
+                    act(connection, Client(connection), people)
         finally:
             admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
     say(f"\n[bold green]Done[/] in {perf_counter() - started:.1f} s; the database is gone again.")
     say("Next: [bold].venv/bin/credits-db push --local[/] for a database that stays, or read README.md.")
 
 
-def tour(connection: psycopg.Connection[Any]) -> None:
-    """The acts, in order; each builds on what the one before left."""
-    acts: tuple[Callable[..., None], ...] = (sign_up, spend, lose_the_answer, run_dry, as_the_user, history, leave)
-    push(connection)
-    client, people = Client(connection), dict[str, UUID]()
-    for number, act in enumerate(acts, 2):
-        heading(number, act)
-        act(connection, client, people)
-
-
-def heading(number: int, act: Callable[..., None]) -> None:
-    say(f"\n[bold cyan]{number}. {act.__doc__}[/]")
-
-
-def push(connection: psycopg.Connection[Any]) -> None:
+def push(connection: Connection, client: Client, people: People) -> None:
     """An empty database gets its schema"""
-    heading(1, push)
     migrations.push(connection, report=lambda migration: say(f"   [green]✓[/] {migration.id}"))
 
 
-def sign_up(connection: psycopg.Connection[Any], client: Client, people: People) -> None:
+def sign_up(connection: Connection, client: Client, people: People) -> None:
     """Three users sign up, and each finds a signup bonus"""
     for name in ("ada", "grace", "linus"):
         query = "insert into auth.users (email) values (%s) returning id"
@@ -69,7 +56,7 @@ def sign_up(connection: psycopg.Connection[Any], client: Client, people: People)
         say(f"   {name:<6}{client.get_user_credits_for(people[name]).credits_available:>4} credits")
 
 
-def spend(connection: psycopg.Connection[Any], client: Client, people: People) -> None:
+def spend(connection: Connection, client: Client, people: People) -> None:
     """Ada buys 100 credits and spends 10 on a picture"""
     bought = client.add_credits_for(
         people["ada"], 100, "purchase", description="Pack of 100", idempotency_key="order-1"
@@ -79,14 +66,14 @@ def spend(connection: psycopg.Connection[Any], client: Client, people: People) -
     say(f"   {spent.type:<12}{spent.amount:>+5}   leaves {spent.balance_after}")
 
 
-def lose_the_answer(connection: psycopg.Connection[Any], client: Client, people: People) -> None:
+def lose_the_answer(connection: Connection, client: Client, people: People) -> None:
     """The answer was lost, so the app sends job-1 again: nothing is charged twice"""
     again = client.consume_credit_for(people["ada"], 10, description="Picture of a cat", idempotency_key="job-1")
     now = client.get_user_credits_for(people["ada"]).credits_available
     say(f"   the same ledger row again, number {again.seq}; ada still has {now}")
 
 
-def run_dry(connection: psycopg.Connection[Any], client: Client, people: People) -> None:
+def run_dry(connection: Connection, client: Client, people: People) -> None:
     """Grace asks for more than she has, and a job and its payment fail together"""
     connection.execute("create table jobs (id bigint generated always as identity, user_id uuid, title text)")
     try:
@@ -100,7 +87,7 @@ def run_dry(connection: psycopg.Connection[Any], client: Client, people: People)
     say(f"   jobs in the table: {jobs[0] if jobs else 0}; grace lost nothing")
 
 
-def as_the_user(connection: psycopg.Connection[Any], client: Client, people: People) -> None:
+def as_the_user(connection: Connection, client: Client, people: People) -> None:
     """Linus spends from his own app, and cannot touch anybody else's credits"""
     linus = client.as_user(people["linus"])
     say(f"   consume_credit: {linus.consume_credit(description='Thumbnail').balance_after} left")
@@ -114,7 +101,7 @@ def as_the_user(connection: psycopg.Connection[Any], client: Client, people: Peo
         say(f"   update user_credits: [yellow]{refusal.diag.message_primary}[/]")
 
 
-def history(connection: psycopg.Connection[Any], client: Client, people: People) -> None:
+def history(connection: Connection, client: Client, people: People) -> None:
     """Where did my credits go? Ada's ledger, and the proof that all books add up"""
     table = Table("seq", "type", "amount", "balance", "what", box=None, padding=(0, 2), pad_edge=True)
     for column in (0, 2, 3):
@@ -125,8 +112,11 @@ def history(connection: psycopg.Connection[Any], client: Client, people: People)
     say(f"   verify_ledger: {client.verify_ledger() or '[green]clean[/]'}")
 
 
-def leave(connection: psycopg.Connection[Any], client: Client, people: People) -> None:
+def leave(connection: Connection, client: Client, people: People) -> None:
     """Linus leaves: balance, ledger and user go in one transaction"""
     receipt = client.as_user(people["linus"]).delete_user_account()
     say("   removed: " + ", ".join(f"{count} from {table}" for table, count in receipt.removed.items()))
     say(f"   verify_ledger: {client.verify_ledger() or '[green]clean[/]'}")
+
+
+ACTS = (push, sign_up, spend, lose_the_answer, run_dry, as_the_user, history, leave)

@@ -24,7 +24,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
@@ -143,7 +142,7 @@ class _Home:
             raise LocalError("There is no local server on Windows: set DATABASE_URL to a database.")
         self.path = self.socket_dir = (directory or default_directory()).expanduser().resolve()
         self.data = self.path / "data"
-        if len(os.fsencode(self.path)) > (94 if LINUX else 90) or "," in str(self.path):  # no host for libpq
+        if len(os.fsencode(self.path)) > (93 if LINUX else 89) or "," in str(self.path):  # no host for libpq
             short = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
             self.socket_dir = Path(tempfile.gettempdir(), f"credits_db_{short}").resolve()
         self.root = os.geteuid() == 0
@@ -175,8 +174,8 @@ class _Home:
             process = self._start(alive, options if durable else {**UNSAFE, **options}, owner)
         if owner:
             late = f"The server in {self.path} was stopped while others still used it."
-            held.callback(_stop, process.pid, partial(_ended, process))
-            held.callback(_wait, lambda: _ended(process) or _flock(lease, fcntl.LOCK_EX), LEASE_SECONDS, late)
+            held.callback(_stop, process.pid, lambda: process.poll() is not None)
+            held.callback(_wait, lambda: _flock(lease, fcntl.LOCK_EX), LEASE_SECONDS, late)  # this one first
         else:
             process.returncode = 0  # it is meant to outlive us, of which Popen would warn
         return Server(self.path, self.socket_dir, 5432)
@@ -231,7 +230,7 @@ class _Home:
         self._claim(self.socket_dir)
         for stale in (self.data / "postmaster.pid", self.socket_dir / ".s.PGSQL.5432.lock"):
             stale.unlink(missing_ok=True)  # whatever process it names: D/.alive is ours, so that is no server
-        settings = {"timezone": "UTC", **options, "listen_addresses": "", "port": "5432"}
+        settings = {**options, "listen_addresses": "", "port": "5432"}
         settings["unix_socket_directories"] = str(self.socket_dir)
         settings["cluster_name"] = f"credits_db_of_{owner}" if owner else "credits_db"
         words = [f"--{name}={value}" for name, value in settings.items()]
@@ -256,12 +255,13 @@ class _Home:
         with _opened(self.path / "log") as log:
             size = os.fstat(log).st_size
             how |= {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "start_new_session": True}
-            process = subprocess.Popen[bytes](command, cwd=self.path, pass_fds=[alive], preexec_fn=_tie(owner), **how)
+            how |= {"cwd": self.path, "pass_fds": [alive], "preexec_fn": _tie(owner)}
+            process = subprocess.Popen[bytes](command, **how)
             try:
                 late = f"{command[0]} takes too long in {self.path}."
-                _wait(lambda: _ended(process) or ready(), START_SECONDS, late)
+                _wait(lambda: process.poll() is not None or ready(), START_SECONDS, late)
             except BaseException:
-                _stop(process.pid, partial(_ended, process))
+                _stop(process.pid, lambda: process.poll() is not None)
                 raise
             said = os.pread(log, 800, max(size, os.fstat(log).st_size - 800)).decode(errors="replace")
         if process.returncode:
@@ -323,10 +323,6 @@ def _tie(owner: int) -> Callable[[], object] | None:
         return None
     prctl = ctypes.CDLL(None).prctl
     return lambda: (prctl(1, signal.SIGINT) == 0 and os.getppid() == owner) or os._exit(1)
-
-
-def _ended(process: Process) -> bool:
-    return process.poll() is not None
 
 
 def _stop(pid: int, gone: Callable[[], bool]) -> None:

@@ -120,12 +120,11 @@ def push(
     `confirm` is asked before existing users get credits. A dry run does everything and rolls it back.
     Raises Refusal, or psycopg errors with file and line in a note.
     """
-    todo = pending(connection)
+    todo, done = pending(connection), []
     if to is not None:
         if to not in [migration.id for migration in shipped()]:
             raise Refusal(f"There is no migration {to}.")
         todo = [migration for migration in todo if migration.id <= to]
-    done = []
     with ExitStack() as stack:
         if dry_run:
             stack.enter_context(connection.transaction(force_rollback=True))

@@ -80,6 +80,8 @@ def program() -> Iterator[Program]:
                 [sys.executable, "-c", PROGRAM, home],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
                 text=True,
                 env=ENVIRONMENT,
             )
@@ -170,15 +172,21 @@ def test_of_several_starters_one_owns_the_server_and_all_are_answered(base: Path
     assert not local.status(home).running
 
 
-def test_the_owner_waits_for_who_joined_before_it_stops_the_server(home: Path, program: Program) -> None:
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_the_owner_waits_for_who_joined_before_it_stops_the_server(
+    home: Path, program: Program, interrupted: bool
+) -> None:
     owner = program(home)
     line(owner)
     with running(home, durable=False) as joined:
-        end(owner)
+        if interrupted:
+            os.killpg(owner.pid, signal.SIGINT)  # a Ctrl-C goes to all of the terminal's processes
+        else:
+            end(owner)
         with pytest.raises(subprocess.TimeoutExpired):
             owner.wait(0.4)
         assert ask(joined) == "yes"
-    assert owner.wait(10) == 0
+    assert owner.wait(10) == (-signal.SIGINT if interrupted else 0)
     assert not local.status(home).running
 
 
@@ -287,6 +295,14 @@ def test_down_stops_also_the_server_of_a_program_which_then_ends_in_peace(home: 
         assert not local.status(home).running
 
 
+def test_down_kills_nothing_in_another_container(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(home) as server:
+        with monkeypatch.context() as patch, pytest.raises(LocalError, match="another container"):
+            patch.setattr(local._Home, "answering", lambda _: (server, 0))  # as the kernel tells it there
+            local.down(home)
+        assert ask(server) == "yes"
+
+
 def test_status_and_down_make_nothing(base: Path) -> None:
     assert local.status(base / "none") == local.Status(False, None, base / "none", None)
     assert not local.down(base / "none")
@@ -304,9 +320,9 @@ def test_the_folders_above_keep_their_modes_and_owners(base: Path, home: Path) -
     assert Path("/etc/passwd").read_text() == accounts
 
 
-@pytest.mark.parametrize("name", ["long" * 30, "two,hosts"])
+@pytest.mark.parametrize("name", ["one byte too long for a socket", "two,hosts"])
 def test_a_directory_that_no_client_could_name_gets_a_short_folder(base: Path, home: Path, name: str) -> None:
-    home = home.rename(base / name)
+    home = home.rename(base / (name if "," in name else "x" * (108 - len(f"{base}//.s.PGSQL.5432"))))
     with running(home) as server, running(home) as joined:
         assert server == joined
         assert server.directory == home
@@ -330,6 +346,14 @@ def test_a_folder_with_something_else_in_it_is_left_alone(base: Path) -> None:
         pass
     assert (base / "letters").stat().st_mode & 0o777 == 0o755
     assert (base / "letters").stat().st_uid == os.geteuid()
+
+
+def test_a_link_in_the_directory_is_not_followed(base: Path, home: Path) -> None:
+    (base / "precious").touch()
+    (home / "log").symlink_to(base / "precious")
+    with pytest.raises(LocalError, match="symbolic links"), running(home):
+        pass
+    assert not (base / "precious").read_text()
 
 
 def test_a_cluster_of_another_major_is_refused_before_anything_starts(base: Path) -> None:

@@ -1,0 +1,219 @@
+"""A backup that is restored has the balances that were saved, and never twice.
+
+With the programs that operators use: pg_dump, pg_restore and psql. A full dump, and the three ways to bring back
+only the rows into a database that was pushed anew: with triggers off for the session, with triggers off for the
+tables, and carelessly.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from conftest import Database, Templates, assert_books_add_up
+from pytest_postgresql.janitor import DatabaseJanitor
+
+from credits_db import Client
+from credits_db.local import bin_dir
+from credits_db.migrations import verify
+
+TABLES = ("auth.users", "public.user_credits", "public.credit_transactions")
+ROWS = [f"--table={table}" for table in TABLES]
+REPLICA = "-c session_replication_role=replica"
+
+
+def run(program: str, database: Database, *arguments: str, user: str | None = None, **env: str) -> str:
+    """Run a program of PostgreSQL on a database and return its errors; warnings may be."""
+    done = subprocess.run(
+        [bin_dir() / program, f"--dbname={database.dsn(user)}", *arguments],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+    return "\n".join(errors) or (f"exit status {done.returncode}" if done.returncode else "")
+
+
+def dump(database: Database, path: Path, *arguments: str, user: str | None = None) -> Path:
+    assert run("pg_dump", database, f"--file={path}", *arguments, user=user) == ""
+    return path
+
+
+def contents(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of the tables that hold credits, as text."""
+    with database.connect() as connection:
+        return {
+            table: connection.execute(f"select t::text from {table} as t order by 1".encode()).fetchall()
+            for table in TABLES
+        }
+
+
+def balances(database: Database) -> dict[UUID, int]:
+    with database.connect() as connection:
+        return dict(connection.execute("select user_id, credits_remaining from public.user_credits").fetchall())
+
+
+def drift(database: Database) -> list[str]:
+    with database.connect() as connection:
+        return verify(connection)
+
+
+def assert_works(database: Database) -> None:
+    """The restored database goes on where the saved one stopped."""
+    with database.connect() as connection:
+        assert_books_add_up(connection)
+        client = Client(connection)
+        user, balance = max(balances(database).items(), key=lambda item: item[1])
+        row = client.consume_credit_for(user)
+        assert row.balance_after == balance - 1
+        (older,) = client.get_transaction_history_for(user, 1, row.seq)
+        assert older.seq == row.seq - 1
+        assert client.get_user_credits_for(database.sign_up()).credits_remaining > 0
+        for statement in ("update public.credit_transactions set amount = 1", "truncate public.credit_transactions"):
+            with pytest.raises(psycopg.Error) as caught:
+                connection.execute(statement.encode())
+            assert caught.value.sqlstate == "PT403"
+        assert_books_add_up(connection)
+
+
+@pytest.fixture
+def source(database: Database) -> Database:
+    """A database in which everything has happened that leaves rows behind."""
+    rich, poor, gone, anonymous = (database.sign_up() for _ in range(4))
+    with database.connect() as connection:
+        connection.execute("select credits_private.set_setting('signup_bonus', '7')")
+        client = Client(connection)
+        client.add_credits_for(rich, 10**12, "purchase", metadata={"order": 'a "quoted"\n\\ value', "n": [1.5, None]})
+        for number in range(20):
+            client.consume_credit_for(rich, 2, description=f"✓ {number}", idempotency_key=f"key {number}")
+        client.consume_credit_for(poor, 3)
+        connection.execute(
+            "insert into public.credit_transactions (user_id, type, amount) values (%s, 'clawback', -50)", [poor]
+        )
+        client.delete_user_account_for(gone)
+        connection.execute("update auth.users set is_anonymous = true where id = %s", [anonymous])
+        connection.execute("insert into auth.users (id, is_anonymous) values (%s, true)", [uuid4()])
+    with database.connect(options=REPLICA) as connection:
+        connection.execute("insert into auth.users (id) values (%s)", [uuid4()])
+    assert sorted(balances(database).values()) == [-50, 0, 3, 10**12 + 3 - 40]
+    return database
+
+
+@pytest.fixture
+def fresh(templates: Templates, flavour: str) -> Iterator[Database]:
+    """Another database, pushed and without users."""
+    with templates.clone(flavour) as database:
+        yield database
+
+
+@pytest.fixture
+def bare(source: Database) -> Iterator[Database]:
+    """Another database with nothing in it."""
+    name = f"r{uuid4().hex[:12]}"
+    with DatabaseJanitor(user="postgres", host=source.host, port=source.port, dbname=name, template_dbname="template0"):
+        yield Database(name, source.host, source.port, "postgres")
+
+
+@pytest.mark.parametrize("program", ["pg_restore", "psql"])
+def test_a_full_dump_is_the_same_database_again(source: Database, bare: Database, tmp_path: Path, program: str) -> None:
+    before = contents(source)
+    if program == "psql":
+        saved = dump(source, tmp_path / "full.sql", user="postgres")
+        assert run(program, bare, "--quiet", "--output=/dev/null", "-vON_ERROR_STOP=1", f"--file={saved}") == ""
+    else:
+        saved = dump(source, tmp_path / "full.dump", "--format=custom", user="postgres")
+        assert run(program, bare, "--exit-on-error", "--single-transaction", str(saved)) == ""
+    assert contents(bare) == before
+    assert drift(bare) == []
+    assert_works(bare)
+
+
+def test_rows_restored_as_a_replica_are_the_balances_that_were_saved(
+    source: Database, fresh: Database, tmp_path: Path
+) -> None:
+    before = contents(source)
+    saved = dump(source, tmp_path / "rows.sql", "--data-only", *ROWS)
+    arguments = ("--quiet", "--output=/dev/null", "-vON_ERROR_STOP=1", "--single-transaction", f"--file={saved}")
+    assert run("psql", fresh, *arguments, PGOPTIONS=REPLICA) == ""
+    assert contents(fresh) == before
+    assert drift(fresh) == []
+    assert_works(fresh)
+
+
+def test_rows_restored_with_triggers_disabled_add_up_and_verify_names_the_guards_to_arm_again(
+    source: Database, fresh: Database, tmp_path: Path
+) -> None:
+    before = contents(source)
+    saved = dump(source, tmp_path / "rows.dump", "--data-only", "--format=custom", *ROWS, user="postgres")
+    arguments = ("--data-only", "--disable-triggers", "--exit-on-error", "--single-transaction", str(saved))
+    assert run("pg_restore", fresh, *arguments, user="postgres") == ""
+    assert contents(fresh) == before
+    found = drift(fresh)
+    armed = re.compile(r"^([-+]) trigger CREATE TRIGGER (\w+) .* ON (public\.\w+) .*?(, always)?$")
+    matches = [armed.match(line) for line in found]
+    guards = {(m[2], m[3]) for m in matches if m}
+    assert {name for name, _ in guards} == {
+        "keep_accounts", "keep_accounts_whole", "keep_ledger", "keep_ledger_whole", "remove_ledger"
+    }  # fmt: skip
+    assert [m and (m[1], m[4]) for m in matches] == [("-", ", always")] * 5 + [("+", None)] * 5
+    with fresh.connect() as connection:
+        for name, table in sorted(guards):
+            connection.execute(f"alter table {table} enable always trigger {name}".encode())
+    assert drift(fresh) == []
+    assert_works(fresh)
+
+
+@pytest.mark.corrupts
+@pytest.mark.parametrize("stop", ["0", "1"], ids=["going on", "stopping"])
+@pytest.mark.parametrize("what", ["three tables", "everything"])
+def test_a_careless_restore_of_rows_fails_loudly_and_never_doubles(
+    source: Database, fresh: Database, tmp_path: Path, what: str, stop: str
+) -> None:
+    expected = balances(source)
+    saved = dump(
+        source, tmp_path / "rows.sql", "--data-only", *(ROWS if what == "three tables" else []), user="postgres"
+    )
+    arguments = ("--quiet", "--output=/dev/null", f"-vON_ERROR_STOP={stop}", f"--file={saved}")
+    complaint = run("psql", fresh, *arguments, user="postgres")
+    assert "ERROR" in complaint
+    for user, balance in balances(fresh).items():
+        assert balance in (0, 3, expected.get(user, 0))
+    with fresh.connect() as connection:
+        assert_books_add_up(connection)
+
+
+def test_rows_restored_twice_fail_loudly_and_change_nothing(source: Database, fresh: Database, tmp_path: Path) -> None:
+    saved = dump(source, tmp_path / "rows.sql", "--data-only", *ROWS)
+    arguments = ("--quiet", "--output=/dev/null", f"--file={saved}")
+    assert run("psql", fresh, *arguments, PGOPTIONS=REPLICA) == ""
+    before = contents(fresh)
+    assert run("psql", fresh, *arguments, PGOPTIONS=REPLICA).count("duplicate key") == 3
+    assert contents(fresh) == before
+
+
+@pytest.mark.corrupts
+def test_a_ledger_that_comes_back_without_its_balances_is_named_by_verify_ledger(
+    source: Database, fresh: Database, tmp_path: Path
+) -> None:
+    saved = dump(source, tmp_path / "rows.sql", "--data-only", "--table=public.credit_transactions")
+    assert run("psql", fresh, "--quiet", "--output=/dev/null", f"--file={saved}") == ""
+    assert balances(fresh) == {}
+    with fresh.connect() as connection:
+        violations = Client(connection).verify_ledger()
+    assert {violation.rule for violation in violations} == {"ledger_without_account"}
+    assert {violation.user_id for violation in violations} == {
+        user for user, _ in balances(source).items() if contents_of(source, user)
+    }
+
+
+def contents_of(database: Database, user: UUID) -> int:
+    with database.connect() as connection:
+        return len(Client(connection).get_transaction_history_for(user, 500))

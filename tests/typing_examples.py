@@ -1,0 +1,128 @@
+"""What a type checker knows about the clients. Checked by mypy --strict and basedpyright, not run.
+
+A line that must be rejected says so with both of their comments, so that a checker which stops rejecting it
+complains about a comment that it does not need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any, assert_type
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+from credits_db import (
+    AccountDeletion,
+    AsyncClient,
+    AsyncUserClient,
+    Client,
+    CreditsError,
+    CreditTransaction,
+    CreditUsage,
+    InsufficientCredits,
+    LedgerViolation,
+    TransactionType,
+    UserClient,
+    UserCredits,
+)
+from credits_db.results import Json
+
+
+def sync(connection: psycopg.Connection[Any], pool: ConnectionPool, user: UUID, now: datetime) -> None:
+    client = Client(connection)
+    Client(pool)
+    assert_type(client.consume_credit_for(user), CreditTransaction)
+    assert_type(client.consume_credit_for(user, 10, metadata={"a": 1}, idempotency_key="k"), CreditTransaction)
+    assert_type(client.add_credits_for(user, 1, "purchase", description="x"), CreditTransaction)
+    assert_type(client.get_user_credits_for(user), UserCredits)
+    assert_type(client.get_user_credits_for(user).credits_available, int)
+    assert_type(client.get_transaction_history_for(user, 10, before_seq=5), list[CreditTransaction])
+    assert_type(client.get_operation_for(user, "k"), CreditTransaction | None)
+    assert_type(client.get_usage_for(user, now), CreditUsage)
+    assert_type(client.get_balance_at_for(user, now), int)
+    assert_type(client.explain_balance_for(user), dict[str, Json])
+    assert_type(client.verify_ledger(), list[LedgerViolation])
+    assert_type(client.delete_user_account_for(user), AccountDeletion)
+
+    me = client.as_user(user, {"email": "a@b.c"})
+    assert_type(me, UserClient)
+    assert_type(me.consume_credit(), CreditTransaction)
+    assert_type(client.as_user(user).consume_credit(2, idempotency_key=None), CreditTransaction)
+    assert_type(me.get_user_credits(), UserCredits)
+    assert_type(me.get_transaction_history(type="consumption"), list[CreditTransaction])
+    assert_type(me.get_operation("k"), CreditTransaction | None)
+    assert_type(me.get_usage(now, until=now), CreditUsage)
+    assert_type(me.delete_user_account(), AccountDeletion)
+
+
+async def asynchronous(
+    connection: psycopg.AsyncConnection[Any], pool: AsyncConnectionPool, user: UUID, now: datetime
+) -> None:
+    client = AsyncClient(connection)
+    AsyncClient(pool)
+    spend = assert_type(client.consume_credit_for(user), Coroutine[Any, Any, CreditTransaction])
+    assert_type(await spend, CreditTransaction)
+    assert_type(await client.consume_credit_for(user, 10, metadata={"a": 1}, idempotency_key="k"), CreditTransaction)
+    assert_type(await client.add_credits_for(user, 1, "purchase", description="x"), CreditTransaction)
+    assert_type(await client.get_user_credits_for(user), UserCredits)
+    assert_type(await client.get_transaction_history_for(user, 10, before_seq=5), list[CreditTransaction])
+    assert_type(await client.get_operation_for(user, "k"), CreditTransaction | None)
+    assert_type(await client.get_usage_for(user, now), CreditUsage)
+    assert_type(await client.get_balance_at_for(user, now), int)
+    assert_type(await client.explain_balance_for(user), dict[str, Json])
+    assert_type(await client.verify_ledger(user), list[LedgerViolation])
+    assert_type(await client.delete_user_account_for(user), AccountDeletion)
+
+    me = client.as_user(user)
+    assert_type(me, AsyncUserClient)
+    mine = assert_type(me.consume_credit(), Coroutine[Any, Any, CreditTransaction])
+    assert_type(await mine, CreditTransaction)
+    assert_type(await client.as_user(user).consume_credit(2), CreditTransaction)
+    assert_type(await me.get_user_credits(), UserCredits)
+    assert_type(await me.get_transaction_history(type="consumption"), list[CreditTransaction])
+    assert_type(await me.get_operation("k"), CreditTransaction | None)
+    assert_type(await me.get_usage(now), CreditUsage)
+    assert_type(await me.delete_user_account(), AccountDeletion)
+
+
+def results(row: CreditTransaction, error: InsufficientCredits) -> None:
+    assert_type(row.user_id, UUID)
+    assert_type(row.created_at, datetime)
+    assert_type(row.type, TransactionType)
+    assert_type(row.idempotency_key, str | None)
+    assert_type(row.metadata, dict[str, Json])
+    assert_type(row.to_json(), dict[str, Json])
+    assert_type(CreditTransaction.from_json({}), CreditTransaction)
+    assert_type(error.details.get("amount"), object | None)
+    assert_type(error.hint, str)
+    base: CreditsError = error
+    assert_type(base.token, str)
+    row.amount = 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def methods_are_callables(client: Client, later: AsyncClient) -> None:
+    read: Callable[[UUID], UserCredits] = client.get_user_credits_for
+    fetch: Callable[[UUID], Coroutine[Any, Any, UserCredits]] = later.get_user_credits_for
+    print(read, fetch)
+
+
+def rejected(
+    connection: psycopg.Connection[Any], later: psycopg.AsyncConnection[Any], client: Client, user: UUID
+) -> None:
+    Client(later)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    AsyncClient(connection)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.consume_credit_for()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.consume_credit_for(user, 1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.consume_credit_for(user, "1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.consume_credit_for(user, 1, "a note")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.consume_credit_for(user, price=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.add_credits_for(user)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.add_credits_for(user, 1, "refund")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.get_transaction_history_for(user, type="gift")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.consume_credit(1)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    client.as_user(user).add_credits_for(user, 1)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    client.as_user(user).consume_credit(user, 1)  # type: ignore[call-arg,arg-type]  # pyright: ignore[reportCallIssue]
+    print(client.get_operation_for(user, "k").seq)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
