@@ -799,9 +799,12 @@ def test_calls_work_inside_a_pipeline_of_the_caller(bank: Database, driver: Driv
     assert len(ledger(bank, user)) == 3
 
 
-def test_calls_that_share_one_connection_are_committed_when_they_answer(bank: Database, driver: Driver) -> None:
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_calls_that_share_one_connection_are_committed_when_they_answer(
+    bank: Database, driver: Driver, autocommit: bool
+) -> None:
     user = bank.sign_up()
-    with driver.connected(bank.dsn()) as connection:
+    with driver.connected(bank.dsn(), autocommit=autocommit) as connection:
         client = driver.client(connection)
         makers = [partial(client.add_credits_for, user, 1), client.as_user(user).consume_credit] * 4
         if driver.kind == "sync":
@@ -815,6 +818,7 @@ def test_calls_that_share_one_connection_are_committed_when_they_answer(bank: Da
 
             answers = driver.wait(together())
         assert connection.info.transaction_status == TransactionStatus.IDLE
+        assert connection.autocommit is autocommit
         assert driver.execute(connection, WHO) == [NOBODY]
         with bank.connect() as witness:
             committed = {row.seq for row in Client(witness).get_transaction_history_for(user)}

@@ -376,9 +376,10 @@ grant insert (user_id, type, amount, description, metadata, idempotency_key) on 
 -- from sql/credits/private/current_user_id.sql
 -- current_user_id: who is asking.
 --
--- The first statement of every user RPC. auth.uid() alone fails with a cast error on a sub that is not a
--- uuid (Clerk, Firebase), so the claim is looked at first: no claims, no sub, or a sub that no uuid could
--- be are all the same refusal, PT401. Never answers null.
+-- The first statement of every user RPC. The user is who auth.uid() says, read here because auth.uid() fails
+-- with a cast error on a sub that is no uuid (Clerk, Firebase): no claims, no sub, or a sub that no uuid could
+-- be are all the same refusal, PT401. Types are qualified here and in every body, because an empty search_path
+-- still finds temporary types first, and a temporary domain named text would run its check as the owner.
 
 create or replace function credits_private.current_user_id()
   returns uuid
@@ -387,13 +388,13 @@ create or replace function credits_private.current_user_id()
   set search_path = ''
 as $$
 declare
-  v_sub text := coalesce(
+  v_sub pg_catalog.text := coalesce(
     nullif(current_setting('request.jwt.claim.sub', true), ''),
-    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
+    nullif(current_setting('request.jwt.claims', true), '')::pg_catalog.jsonb ->> 'sub'
   );
 begin
   if v_sub ~* '^(([0-9a-f]{4}-?){7}[0-9a-f]{4}|\{([0-9a-f]{4}-?){7}[0-9a-f]{4}\})$' then
-    return auth.uid();
+    return v_sub::pg_catalog.uuid;
   end if;
   raise exception using
     errcode = 'PT401',
@@ -413,7 +414,8 @@ revoke all on function credits_private.current_user_id() from public, anon, auth
 --
 -- Called by every operation that takes these arguments, before it locks anything. The checks of metadata
 -- stand in this order for a reason: 4 kB of jsonb can hold numbers that print to megabytes, so size comes
--- first, numbers that no double could hold next, and the printed length, cheap by then, last.
+-- first (unpacked: || '{}', since a value from a table may be compressed), numbers that no double could hold
+-- next, and the printed length, cheap by then, last.
 
 create or replace function credits_private.check_entry(
   p_amount bigint,
@@ -456,9 +458,9 @@ begin
       message = 'invalid_metadata',
       hint = 'Metadata is a JSON object; {} when there is nothing to say.';
   end if;
-  if pg_column_size(p_metadata) > 4096
+  if pg_column_size(p_metadata || '{}') > 4096
     or jsonb_path_exists(p_metadata, '$.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))')
-    or octet_length(p_metadata::text) > 16384
+    or octet_length(p_metadata::pg_catalog.text) > 16384
   then
     raise exception using
       errcode = '22023',
@@ -564,7 +566,7 @@ as $$
 declare
   v_account public.user_credits;
   v_usage bigint := case when p_type in ('consumption', 'refund') then p_amount else 0 end;
-  v_now timestamptz := credits_private.now();
+  v_now pg_catalog.timestamptz := credits_private.now();
 begin
   update public.user_credits as a
   set
@@ -660,7 +662,7 @@ create or replace function credits_private.open_account(p_user_id uuid)
 as $$
 declare
   v_bonus bigint;
-  v_now timestamptz := credits_private.now();
+  v_now pg_catalog.timestamptz := credits_private.now();
 begin
   if p_user_id is null then
     raise exception using
@@ -797,7 +799,7 @@ as $$
 declare
   v_seq bigint;
   v_balance bigint;
-  v_now timestamptz;
+  v_now pg_catalog.timestamptz;
   v_account public.user_credits;
   v_row public.credit_transactions;
 begin
@@ -1224,7 +1226,7 @@ begin
     from (select c.* from public.user_credits as c where p_user_id is null or c.user_id = p_user_id) as a
     full join sums as s on s.user_id = a.user_id
   )
-  select e.user_id, e.seq, 'seq_has_gap'::text, e.expected_seq::bigint, e.seq
+  select e.user_id, e.seq, 'seq_has_gap'::pg_catalog.text, e.expected_seq::bigint, e.seq
   from entries as e
   where e.seq <> e.expected_seq
   union all
@@ -1337,7 +1339,7 @@ create or replace function public.id(entry public.credit_transactions)
   stable
   set search_path = ''
 as $$
-  select entry.user_id::text || '/' || entry.seq::text;
+  select entry.user_id::pg_catalog.text || '/' || entry.seq::pg_catalog.text;
 $$;
 
 comment on function public.id(public.credit_transactions) is

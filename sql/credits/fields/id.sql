@@ -8,7 +8,7 @@ create or replace function public.id(entry public.credit_transactions)
   stable
   set search_path = ''
 as $$
-  select entry.user_id::text || '/' || entry.seq::text;
+  select entry.user_id::pg_catalog.text || '/' || entry.seq::pg_catalog.text;
 $$;
 
 comment on function public.id(public.credit_transactions) is

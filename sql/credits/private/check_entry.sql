@@ -2,7 +2,8 @@
 --
 -- Called by every operation that takes these arguments, before it locks anything. The checks of metadata
 -- stand in this order for a reason: 4 kB of jsonb can hold numbers that print to megabytes, so size comes
--- first, numbers that no double could hold next, and the printed length, cheap by then, last.
+-- first (unpacked: || '{}', since a value from a table may be compressed), numbers that no double could hold
+-- next, and the printed length, cheap by then, last.
 
 create or replace function credits_private.check_entry(
   p_amount bigint,
@@ -45,9 +46,9 @@ begin
       message = 'invalid_metadata',
       hint = 'Metadata is a JSON object; {} when there is nothing to say.';
   end if;
-  if pg_column_size(p_metadata) > 4096
+  if pg_column_size(p_metadata || '{}') > 4096
     or jsonb_path_exists(p_metadata, '$.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))')
-    or octet_length(p_metadata::text) > 16384
+    or octet_length(p_metadata::pg_catalog.text) > 16384
   then
     raise exception using
       errcode = '22023',

@@ -1,8 +1,9 @@
 -- current_user_id: who is asking.
 --
--- The first statement of every user RPC. auth.uid() alone fails with a cast error on a sub that is not a
--- uuid (Clerk, Firebase), so the claim is looked at first: no claims, no sub, or a sub that no uuid could
--- be are all the same refusal, PT401. Never answers null.
+-- The first statement of every user RPC. The user is who auth.uid() says, read here because auth.uid() fails
+-- with a cast error on a sub that is no uuid (Clerk, Firebase): no claims, no sub, or a sub that no uuid could
+-- be are all the same refusal, PT401. Types are qualified here and in every body, because an empty search_path
+-- still finds temporary types first, and a temporary domain named text would run its check as the owner.
 
 create or replace function credits_private.current_user_id()
   returns uuid
@@ -11,13 +12,13 @@ create or replace function credits_private.current_user_id()
   set search_path = ''
 as $$
 declare
-  v_sub text := coalesce(
+  v_sub pg_catalog.text := coalesce(
     nullif(current_setting('request.jwt.claim.sub', true), ''),
-    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
+    nullif(current_setting('request.jwt.claims', true), '')::pg_catalog.jsonb ->> 'sub'
   );
 begin
   if v_sub ~* '^(([0-9a-f]{4}-?){7}[0-9a-f]{4}|\{([0-9a-f]{4}-?){7}[0-9a-f]{4}\})$' then
-    return auth.uid();
+    return v_sub::pg_catalog.uuid;
   end if;
   raise exception using
     errcode = 'PT401',

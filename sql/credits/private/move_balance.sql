@@ -17,7 +17,7 @@ as $$
 declare
   v_account public.user_credits;
   v_usage bigint := case when p_type in ('consumption', 'refund') then p_amount else 0 end;
-  v_now timestamptz := credits_private.now();
+  v_now pg_catalog.timestamptz := credits_private.now();
 begin
   update public.user_credits as a
   set

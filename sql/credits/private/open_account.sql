@@ -12,7 +12,7 @@ create or replace function credits_private.open_account(p_user_id uuid)
 as $$
 declare
   v_bonus bigint;
-  v_now timestamptz := credits_private.now();
+  v_now pg_catalog.timestamptz := credits_private.now();
 begin
   if p_user_id is null then
     raise exception using

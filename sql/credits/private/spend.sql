@@ -20,7 +20,7 @@ as $$
 declare
   v_seq bigint;
   v_balance bigint;
-  v_now timestamptz;
+  v_now pg_catalog.timestamptz;
   v_account public.user_credits;
   v_row public.credit_transactions;
 begin

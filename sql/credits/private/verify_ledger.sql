@@ -49,7 +49,7 @@ begin
     from (select c.* from public.user_credits as c where p_user_id is null or c.user_id = p_user_id) as a
     full join sums as s on s.user_id = a.user_id
   )
-  select e.user_id, e.seq, 'seq_has_gap'::text, e.expected_seq::bigint, e.seq
+  select e.user_id, e.seq, 'seq_has_gap'::pg_catalog.text, e.expected_seq::bigint, e.seq
   from entries as e
   where e.seq <> e.expected_seq
   union all

@@ -8,7 +8,7 @@ create or replace function auth.email()
 as $$
   select coalesce(
     nullif(current_setting('request.jwt.claim.email', true), ''),
-    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'email'
+    nullif(current_setting('request.jwt.claims', true), '')::pg_catalog.jsonb ->> 'email'
   );
 $$;
 

@@ -9,7 +9,7 @@ as $$
   select coalesce(
     nullif(current_setting('request.jwt.claim', true), ''),
     nullif(current_setting('request.jwt.claims', true), '')
-  )::jsonb;
+  )::pg_catalog.jsonb;
 $$;
 
 comment on function auth.jwt() is

@@ -8,7 +8,7 @@ create or replace function auth.role()
 as $$
   select coalesce(
     nullif(current_setting('request.jwt.claim.role', true), ''),
-    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role'
+    nullif(current_setting('request.jwt.claims', true), '')::pg_catalog.jsonb ->> 'role'
   );
 $$;
 
