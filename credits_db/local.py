@@ -2,7 +2,7 @@
 
 D holds the cluster (`data`), the socket and the `log`. There is no TCP, and who reaches the socket is let in
 as superuser, so D's mode 0700 is the guard. The server runs as whoever calls; for root, whom PostgreSQL
-refuses, as the owner of D, else as CREDITS_DB_PG_USER, `postgres` or `nobody`. `running()` starts it and stops
+refuses, as D's owner, else as CREDITS_DB_PG_USER, `postgres` or `nobody`. `running()` starts it and stops
 it at the end, or joins the one that runs; on Linux it ends even when its owner is killed. `up()` starts one
 that stays until `down()`. Two file locks, gone with the processes that hold them: D/.alive is the server's,
 before that its starter's; D/.lease is shared by all users, and the owner takes it alone before the stop.

@@ -144,6 +144,15 @@ def test_the_server_never_runs_as_root_and_its_directory_is_private(home: Path) 
         assert not IS_ROOT or 0 not in ids
 
 
+def test_a_directory_stays_with_the_account_that_it_has(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(home):
+        account = home.stat().st_uid
+    monkeypatch.setenv("CREDITS_DB_PG_USER", "daemon")
+    with running(home) as server:
+        assert ask(server) == "yes"
+    assert home.stat().st_uid == account
+
+
 def test_a_second_start_is_warm_and_finds_the_data_again(home: Path) -> None:
     with running(home) as server:
         ask(server, "create table kept_by_stop as select 'still here' as word")

@@ -934,9 +934,10 @@ revoke all on function credits_private.add_credits(
 -- from sql/credits/private/erase_account.sql
 -- erase_account: removes a user whole, in one transaction.
 --
--- Takes the lock of the balance, so a spend that runs beside it came before or finds no account. Deleting
--- the auth user does the rest: the balance goes by its foreign key, the ledger with the balance. Called
--- again it removes nothing and answers with a receipt of zeros.
+-- Locks the user, then the balance: the order of a deletion in auth.users, of a sign-up and of a first
+-- spend, so none of them waits for another in a circle, and a spend beside it came before or finds no account.
+-- Deleting the auth user does the rest: the balance goes by its foreign key, the ledger with the balance.
+-- Called again it removes nothing and answers with a receipt of zeros.
 
 create or replace function credits_private.erase_account(p_user_id uuid)
   returns public.account_deletion
@@ -957,6 +958,7 @@ begin
       message = 'not_authenticated',
       hint = 'The user id is null: nobody is signed in.';
   end if;
+  perform from auth.users as u where u.id = p_user_id for update;
   select a.* into v_account from public.user_credits as a where a.user_id = p_user_id for update;
   get diagnostics v_accounts = row_count;
   select count(*) into v_transactions from public.credit_transactions as t where t.user_id = p_user_id;
@@ -2108,8 +2110,9 @@ comment on trigger remove_ledger on public.user_credits is
 --
 -- Whatever goes wrong here becomes a warning in the log: the account is then opened by the first operation
 -- of the user. Metadata is not looked at, since users choose theirs. An anonymous user who converts gets
--- the bonus that they could not have before. No comment on the trigger: on Supabase only the owner of
--- auth.users may write one.
+-- the bonus that they could not have before; a passing conflict there is raised, for whoever asked to try
+-- again, since nothing later would grant it. No comment on the trigger: on Supabase only the owner of auth.users
+-- may write one.
 
 create or replace function credits_private.open_account_on_signup()
   returns trigger
@@ -2124,13 +2127,16 @@ begin
   return null;
 exception
   when others then
+    if tg_op = 'UPDATE' and sqlstate in ('40001', '40P01', '55P03') then
+      raise;
+    end if;
     raise warning 'credits-db: the account of this user is opened later (%: %)', sqlstate, sqlerrm;
     return null;
 end;
 $$;
 
 comment on function credits_private.open_account_on_signup() is
-  'Trigger on auth.users: opens the account of a new user, and grants the signup bonus to one who was anonymous. Never raises.';
+  'Trigger on auth.users: opens the account of a new user, and grants the signup bonus to one who was anonymous. Never fails a sign-up.';
 
 revoke all on function credits_private.open_account_on_signup() from public, anon, authenticated, service_role;
 

@@ -1,8 +1,9 @@
 -- erase_account: removes a user whole, in one transaction.
 --
--- Takes the lock of the balance, so a spend that runs beside it came before or finds no account. Deleting
--- the auth user does the rest: the balance goes by its foreign key, the ledger with the balance. Called
--- again it removes nothing and answers with a receipt of zeros.
+-- Locks the user, then the balance: the order of a deletion in auth.users, of a sign-up and of a first
+-- spend, so none of them waits for another in a circle, and a spend beside it came before or finds no account.
+-- Deleting the auth user does the rest: the balance goes by its foreign key, the ledger with the balance.
+-- Called again it removes nothing and answers with a receipt of zeros.
 
 create or replace function credits_private.erase_account(p_user_id uuid)
   returns public.account_deletion
@@ -23,6 +24,7 @@ begin
       message = 'not_authenticated',
       hint = 'The user id is null: nobody is signed in.';
   end if;
+  perform from auth.users as u where u.id = p_user_id for update;
   select a.* into v_account from public.user_credits as a where a.user_id = p_user_id for update;
   get diagnostics v_accounts = row_count;
   select count(*) into v_transactions from public.credit_transactions as t where t.user_id = p_user_id;

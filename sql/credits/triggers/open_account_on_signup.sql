@@ -2,8 +2,9 @@
 --
 -- Whatever goes wrong here becomes a warning in the log: the account is then opened by the first operation
 -- of the user. Metadata is not looked at, since users choose theirs. An anonymous user who converts gets
--- the bonus that they could not have before. No comment on the trigger: on Supabase only the owner of
--- auth.users may write one.
+-- the bonus that they could not have before; a passing conflict there is raised, for whoever asked to try
+-- again, since nothing later would grant it. No comment on the trigger: on Supabase only the owner of auth.users
+-- may write one.
 
 create or replace function credits_private.open_account_on_signup()
   returns trigger
@@ -18,13 +19,16 @@ begin
   return null;
 exception
   when others then
+    if tg_op = 'UPDATE' and sqlstate in ('40001', '40P01', '55P03') then
+      raise;
+    end if;
     raise warning 'credits-db: the account of this user is opened later (%: %)', sqlstate, sqlerrm;
     return null;
 end;
 $$;
 
 comment on function credits_private.open_account_on_signup() is
-  'Trigger on auth.users: opens the account of a new user, and grants the signup bonus to one who was anonymous. Never raises.';
+  'Trigger on auth.users: opens the account of a new user, and grants the signup bonus to one who was anonymous. Never fails a sign-up.';
 
 revoke all on function credits_private.open_account_on_signup() from public, anon, authenticated, service_role;
 
