@@ -11,9 +11,11 @@ is a savepoint of it: nothing is sent again, a refusal leaves the transaction us
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
-from contextlib import nullcontext
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -75,10 +77,37 @@ def _is_callers(source: Source | AsyncSource) -> bool:
     return not own or source.info.pipeline_status != PipelineStatus.OFF
 
 
+def _lender(source: Source) -> Callable[[], AbstractContextManager[psycopg.Connection[Any]]]:
+    if isinstance(source, ConnectionPool):
+        return source.connection
+    lock = threading.Lock()  # threads that share a connection take turns
+
+    @contextmanager
+    def lend() -> Iterator[psycopg.Connection[Any]]:
+        with lock:
+            yield source
+
+    return lend
+
+
+def _async_lender(source: AsyncSource) -> Callable[[], AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]]:
+    if isinstance(source, AsyncConnectionPool):
+        return source.connection
+    lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def lend() -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        async with lock:
+            yield source
+
+    return lend
+
+
 class _SyncRunner:
-    def __init__(self, source: Source, identity: Identity = None) -> None:
+    def __init__(self, source: Source, identity: Identity = None, lend: Any = None) -> None:
         self._source = source
         self._identity = identity
+        self._lend = lend or _lender(source)
 
     def run(self, call: Call[T]) -> T:
         """Execute a call; see the module for transactions and retries."""
@@ -92,9 +121,7 @@ class _SyncRunner:
             raise
 
     def _alone(self, call: Call[T]) -> list[dict[str, Any]]:
-        source = self._source
-        borrowed = nullcontext(source) if isinstance(source, psycopg.Connection) else source.connection()
-        with borrowed as connection:
+        with self._lend() as connection:
             if manual := not connection.autocommit:
                 connection.autocommit = True
             try:
@@ -121,9 +148,10 @@ class _SyncRunner:
 
 
 class _AsyncRunner:
-    def __init__(self, source: AsyncSource, identity: Identity = None) -> None:
+    def __init__(self, source: AsyncSource, identity: Identity = None, lend: Any = None) -> None:
         self._source = source
         self._identity = identity
+        self._lend = lend or _async_lender(source)
 
     async def run(self, call: Call[T]) -> T:
         """Execute a call; see the module for transactions and retries."""
@@ -137,9 +165,7 @@ class _AsyncRunner:
             raise
 
     async def _alone(self, call: Call[T]) -> list[dict[str, Any]]:
-        source = self._source
-        borrowed = nullcontext(source) if isinstance(source, psycopg.AsyncConnection) else source.connection()
-        async with borrowed as connection:
+        async with self._lend() as connection:
             if manual := not connection.autocommit:
                 await connection.set_autocommit(True)
             try:
@@ -182,7 +208,7 @@ class Client(_SyncRunner, ServiceProcedures):
 
     def as_user(self, user_id: UUID, claims: Mapping[str, object] | None = None) -> UserClient:
         """The same connection as this user: role authenticated and their claims, for each call alone."""
-        return UserClient(self._source, _identity(user_id, claims))
+        return UserClient(self._source, _identity(user_id, claims), self._lend)
 
 
 class AsyncClient(_AsyncRunner, ServiceProcedures):
@@ -193,4 +219,4 @@ class AsyncClient(_AsyncRunner, ServiceProcedures):
 
     def as_user(self, user_id: UUID, claims: Mapping[str, object] | None = None) -> AsyncUserClient:
         """The same connection as this user: role authenticated and their claims, for each call alone."""
-        return AsyncUserClient(self._source, _identity(user_id, claims))
+        return AsyncUserClient(self._source, _identity(user_id, claims), self._lend)

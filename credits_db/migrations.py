@@ -122,9 +122,10 @@ def push(
     """
     todo, done = pending(connection), []
     if to is not None:
-        if to not in [migration.id for migration in shipped()]:
+        ids = [migration.id for migration in shipped()]
+        if to not in ids:
             raise Refusal(f"There is no migration {to}.")
-        todo = [migration for migration in todo if migration.id <= to]
+        todo = [migration for migration in todo if ids.index(migration.id) <= ids.index(to)]
     with ExitStack() as stack:
         if dry_run:
             stack.enter_context(connection.transaction(force_rollback=True))

@@ -15,7 +15,9 @@ begin
   if coalesce(current_setting('tap.planned', true), '') <> '' then
     raise exception 'You tried to plan twice!';
   end if;
-  perform set_config('tap.planned', tests::text, true), set_config('tap.ran', '0', true), set_config('tap.failed', '0', true);
+  perform set_config('tap.planned', tests::text, true);
+  perform set_config('tap.ran', '0', true);
+  perform set_config('tap.failed', '0', true);
   return '1..' || tests;
 end;
 $$;
@@ -145,7 +147,7 @@ begin
     return tap.ok(true, description);
   end if;
   return tap.ok(false, description) || format(
-    E'\n#       caught: %s\n#       wanted: %s: %s', v_caught, coalesce(errcode, 'any'), coalesce(message, 'any message')
+    E'\n#       caught: %s\n#       wanted: %s', v_caught, coalesce(nullif(concat_ws(': ', errcode, message), ''), 'an exception')
   );
 end;
 $$;
@@ -181,8 +183,7 @@ declare
 begin
   if v_ran <> v_planned then
     return next format('# Looks like you planned %s tests but ran %s', v_planned, v_ran);
-  end if;
-  if v_failed > 0 then
+  elsif v_failed > 0 then
     return next format('# Looks like you failed %s tests of %s', v_failed, v_ran);
   end if;
 end;

@@ -411,8 +411,9 @@ def test_a_migration_that_replaces_consume_credit_leaves_user_spending_off(datab
         text = migrations.new("reword").read_text().replace("raise exception 'write the check'", "null")
         write(checkout, "0004_reword", text)
         assert [migration.id for migration in migrations.push(connection)] == ["0004_reword"]
-        query = "select has_function_privilege('authenticated', 'public.consume_credit(bigint, text, jsonb, text)', 'execute')"
-        assert connection.execute(query.encode()).fetchone() == (False,)
+        function = "public.consume_credit(bigint, text, jsonb, text)"
+        query = "select has_function_privilege('authenticated', %s, 'execute')"
+        assert connection.execute(query, [function]).fetchone() == (False,)
 
 
 def test_verify_of_a_database_without_credits_says_push_first(empty: Database) -> None:

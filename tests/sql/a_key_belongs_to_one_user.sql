@@ -1,7 +1,7 @@
 -- Two users may use the same idempotency key; neither learns of the other or stands in the other's way.
 
 begin;
-select plan(6);
+select plan(7);
 
 insert into auth.users (id, email)
 values
@@ -38,6 +38,15 @@ select throws_ok(
   $$ select public.add_credits_for('bea00000-0000-4000-8000-000000000000', 5, 'purchase', null, null, '{}', 'order-7') $$,
   'PT422', 'idempotency_key_reused',
   'A key that Bea took for herself is taken, for her alone.'
+);
+
+insert into public.credit_transactions (user_id, type, amount, idempotency_key)
+values
+  ('ada00000-0000-4000-8000-000000000000', 'bonus', 4, 'gift-1'),
+  ('bea00000-0000-4000-8000-000000000000', 'bonus', 4, 'gift-1');
+select results_eq(
+  'select credits_remaining from public.user_credits order by user_id', 'values (6::bigint), (5)',
+  'Rows that a service inserts under one key count for each of their users.'
 );
 
 reset role;

@@ -2,7 +2,7 @@
 -- consume_credit_for does the same for a service, which names the user.
 
 begin;
-select plan(9);
+select plan(10);
 
 insert into auth.users (id, email) values ('ada00000-0000-4000-8000-000000000000', 'ada@example.com');
 
@@ -36,6 +36,10 @@ select results_eq(
   'select t.created_at from public.credit_transactions as t where t.seq = 2',
   'select a.updated_at from public.user_credits as a',
   'The ledger row and the balance carry the same instant.'
+);
+select ok(
+  (select t.created_at > transaction_timestamp() from public.credit_transactions as t where t.seq = 2),
+  'It is the instant of the spend, not the beginning of its transaction.'
 );
 select results_eq(
   'select seq, amount, balance_after, description, metadata, idempotency_key from public.consume_credit()',

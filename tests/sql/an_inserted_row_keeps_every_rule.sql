@@ -2,11 +2,10 @@
 -- its type, the limits, keys, metadata, and credits that are there.
 
 begin;
-select plan(43);
+select plan(44);
 
 insert into auth.users (id, email) values ('ada00000-0000-4000-8000-000000000000', 'ada@example.com');
 select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 97);
-create temp table before as select * from public.user_credits;
 set local role service_role;
 
 -- the sign of each type
@@ -105,6 +104,13 @@ select throws_ok(
 select throws_ok(
   $$ insert into public.credit_transactions (user_id, type, amount) values ('ada00000-0000-4000-8000-000000000000', 'expiration', -105) $$,
   'PT402', 'insufficient_credits', 'An expiration beyond the balance is refused.'
+);
+reset role;
+update public.user_credits set credits_held = 3;
+set local role service_role;
+select throws_ok(
+  $$ insert into public.credit_transactions (user_id, type, amount) values ('ada00000-0000-4000-8000-000000000000', 'consumption', -101) $$,
+  'PT402', 'insufficient_credits', 'A consumption of credits that are held is refused.'
 );
 select lives_ok(
   $$
