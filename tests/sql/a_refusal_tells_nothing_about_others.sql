@@ -39,27 +39,30 @@ values
   ('authenticated', $$ select public.consume_credit(1, null, '{}', '') $$),
   ('authenticated', $$ select public.consume_credit(1, null, '{}', 'credits:signup_bonus') $$),
   ('authenticated', $$ select public.consume_credit(2, null, '{}', 'order-1') $$),
-  ('authenticated', format('select public.consume_credit(1, %L)', repeat('d', 501))),
+  ('authenticated', $$ select public.consume_credit(1, repeat('d', 501)) $$),
   ('authenticated', 'select * from public.get_transaction_history(0)'),
   ('authenticated', 'select public.get_usage(null)'),
-  ('service_role', $$ select public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 100) $$),
-  ('service_role', $$ select public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 0) $$),
+  ('service_role', 'select public.consume_credit_for(%1$L, 100)'),
+  ('service_role', 'select public.consume_credit_for(%1$L, 0)'),
   ('service_role', 'select public.consume_credit_for(null)'),
-  ('service_role', $$ select public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 2, null, '{}', 'order-1') $$),
-  ('service_role', $$ select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 1, 'refund') $$),
-  ('service_role', $$ select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 1, 'bonus', now()) $$),
+  ('service_role', $$ select public.consume_credit_for(%1$L, 2, null, '{}', 'order-1') $$),
+  ('service_role', $$ select public.add_credits_for(%1$L, 1, 'refund') $$),
+  ('service_role', $$ select public.add_credits_for(%1$L, 1, 'bonus', now()) $$),
   ('service_role', 'select public.add_credits_for(null, 1)'),
-  ('service_role', $$ select public.add_credits_for('fae00000-0000-4000-8000-000000000000', 1) $$),
-  ('service_role', $$ select public.get_user_credits_for('fae00000-0000-4000-8000-000000000000') $$),
-  ('service_role', $$ select public.get_balance_at_for('ada00000-0000-4000-8000-000000000000', null) $$),
+  ('service_role', 'select public.add_credits_for(%2$L, 1)'),
+  ('service_role', 'select public.get_user_credits_for(%2$L)'),
+  ('service_role', 'select public.get_balance_at_for(%1$L, null)'),
   ('service_role', 'select public.delete_user_account_for(null)'),
-  ('service_role', $$ insert into public.credit_transactions (user_id, type, amount) values ('ada00000-0000-4000-8000-000000000000', 'consumption', -100) $$),
-  ('service_role', $$ insert into public.credit_transactions (user_id, type, amount) values ('ada00000-0000-4000-8000-000000000000', 'bonus', -1) $$),
-  ('service_role', $$ insert into public.credit_transactions (user_id, type, amount) values ('ada00000-0000-4000-8000-000000000000', null, 1) $$),
+  ('service_role', $$ insert into public.credit_transactions (user_id, type, amount) values (%1$L, 'consumption', -100) $$),
+  ('service_role', $$ insert into public.credit_transactions (user_id, type, amount) values (%1$L, 'bonus', -1) $$),
+  ('service_role', $$ insert into public.credit_transactions (user_id, type, amount) values (%1$L, null, 1) $$),
   ('owner', 'delete from public.credit_transactions'),
   ('owner', 'delete from public.user_credits'),
   ('owner', $$ select credits_private.set_setting('no_such_setting', '1') $$),
   ('owner', $$ select credits_private.set_setting('signup_bonus', '-1') $$);
+-- Ada, and a user who does not exist
+update calls
+set statement = format(statement, 'ada00000-0000-4000-8000-000000000000', 'fae00000-0000-4000-8000-000000000000');
 create temp table refusals (statement text, refusal jsonb);
 grant select on calls to public;
 grant insert on refusals to public;

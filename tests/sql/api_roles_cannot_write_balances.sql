@@ -34,7 +34,16 @@ values
   (13, 'alter table public.credit_transactions disable trigger keep_ledger', 'switch a guard off'),
   (14, 'drop trigger keep_ledger on public.credit_transactions', 'drop a guard'),
   (15, 'create policy everything on public.user_credits using (true)', 'write a policy'),
-  (16, 'create trigger mine before insert on public.credit_transactions for each row execute function pg_catalog.suppress_redundant_updates_trigger()', 'write a trigger'),
+  (
+    16,
+    $$
+      create trigger mine
+        before update on public.credit_transactions
+        for each row
+        execute function suppress_redundant_updates_trigger()
+    $$,
+    'write a trigger'
+  ),
   (17, 'set local session_replication_role = replica', 'switch triggers off'),
   (18, 'create table public.mine (id integer)', 'create a table'),
   (

@@ -27,9 +27,15 @@ values
   (13, '{"a": -1e400}', 'A negative number that no double holds'),
   (14, '{"a": {"b": [1, [{"c": 1e131071}]]}}', 'A huge number deep inside'),
   (15, '{"a": [[[[-1e400]]]]}', 'A huge number in lists in lists'),
-  (16, jsonb_build_object('a', (select jsonb_agg('1e131071'::numeric) from generate_series(1, 200))), 'Two hundred huge numbers'),
+  (
+    16, jsonb_build_object('a', (select jsonb_agg('1e131071'::numeric) from generate_series(1, 200))),
+    'Two hundred huge numbers'
+  ),
   (17, '{"a": 1e-16383}', 'A number of 16384 digits, nearly all of them zeros'),
-  (18, jsonb_build_object('a', (select jsonb_agg('0e-16383'::numeric) from generate_series(1, 240))), 'Two hundred and forty zeros of 16384 digits'),
+  (
+    18, jsonb_build_object('a', (select jsonb_agg('0e-16383'::numeric) from generate_series(1, 240))),
+    'Two hundred and forty zeros of 16384 digits'
+  ),
   (19, jsonb_build_object('a', ('1.' || repeat('0', 16383))::numeric), 'A one with 16383 zeros behind the point');
 grant select on refused to public;
 
@@ -42,7 +48,7 @@ values
   (3, '{"a": 1e307, "b": -1e307, "c": 1e-300, "d": 9007199254740993, "e": 0.1}', 'Numbers that a double can hold'),
   (4, jsonb_build_object('a', repeat('x', 4000)), 'An object of just under 4 kB'),
   (5, (repeat('{"a":', 100) || '1' || repeat('}', 100))::jsonb, 'An object in an object, a hundred times'),
-  (6, jsonb_build_object('a', (select jsonb_agg(n) from generate_series(1, 200) as n)), 'A list of two hundred numbers'),
+  (6, jsonb_build_object('a', (select jsonb_agg(n) from generate_series(1, 200) as n)), 'Two hundred numbers'),
   (7, '{"ключ": "значение", "🔑": "\ud83d\ude80"}', 'Other alphabets'),
   (8, '{"credits_remaining": 1000, "user_id": "bea00000-0000-4000-8000-000000000000"}', 'Words that mean something elsewhere');
 grant select on accepted to public;

@@ -35,30 +35,32 @@ select is(
   'These read.'
 );
 
-create temp table calls (place serial, role text, statement text, writes boolean, what text);
-insert into calls (role, statement, writes, what)
+create temp table calls (place integer, role text, statement text, writes boolean, what text);
+insert into calls
 values
-  ('authenticated', 'select public.get_user_credits()', false, 'get_user_credits'),
-  ('authenticated', 'select (c).credits_available from public.get_user_credits() as c', false, 'credits_available'),
-  ('authenticated', 'select * from public.get_transaction_history()', false, 'get_transaction_history'),
-  ('authenticated', 'select public.id(t) from public.get_transaction_history() as t', false, 'id'),
-  ('authenticated', $$ select * from public.get_operation('export-1') $$, false, 'get_operation'),
-  ('authenticated', $$ select public.get_usage('2000-01-01') $$, false, 'get_usage'),
-  ('authenticated', 'select public.consume_credit()', true, 'consume_credit'),
-  ('authenticated', $$ select public.consume_credit(1, null, '{}', 'export-1') $$, true, 'a replay'),
-  ('authenticated', 'select public.delete_user_account()', true, 'delete_user_account'),
-  ('service_role', $$ select public.get_user_credits_for('ada00000-0000-4000-8000-000000000000') $$, false, 'get_user_credits_for'),
-  ('service_role', $$ select public.get_user_credits_for('bea00000-0000-4000-8000-000000000000') $$, false, 'get_user_credits_for, for an account not yet open,'),
-  ('service_role', $$ select * from public.get_transaction_history_for('ada00000-0000-4000-8000-000000000000') $$, false, 'get_transaction_history_for'),
-  ('service_role', $$ select * from public.get_operation_for('ada00000-0000-4000-8000-000000000000', 'export-1') $$, false, 'get_operation_for'),
-  ('service_role', $$ select public.get_usage_for('ada00000-0000-4000-8000-000000000000', '2000-01-01') $$, false, 'get_usage_for'),
-  ('service_role', $$ select public.get_balance_at_for('ada00000-0000-4000-8000-000000000000', now()) $$, false, 'get_balance_at_for'),
-  ('service_role', $$ select public.explain_balance_for('bea00000-0000-4000-8000-000000000000') $$, false, 'explain_balance_for'),
-  ('service_role', 'select * from public.verify_ledger()', false, 'verify_ledger'),
-  ('service_role', $$ select public.consume_credit_for('ada00000-0000-4000-8000-000000000000') $$, true, 'consume_credit_for'),
-  ('service_role', $$ select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 1) $$, true, 'add_credits_for'),
-  ('service_role', $$ select public.delete_user_account_for('ada00000-0000-4000-8000-000000000000') $$, true, 'delete_user_account_for'),
-  ('owner', $$ select credits_private.set_setting('signup_bonus', '5') $$, true, 'set_setting');
+  (1, 'authenticated', 'select public.get_user_credits()', false, 'get_user_credits'),
+  (2, 'authenticated', 'select c.credits_available from public.get_user_credits() as c', false, 'credits_available'),
+  (3, 'authenticated', 'select * from public.get_transaction_history()', false, 'get_transaction_history'),
+  (4, 'authenticated', 'select t.id from public.get_transaction_history() as t', false, 'id'),
+  (5, 'authenticated', $$ select * from public.get_operation('export-1') $$, false, 'get_operation'),
+  (6, 'authenticated', $$ select public.get_usage('2000-01-01') $$, false, 'get_usage'),
+  (7, 'authenticated', 'select public.consume_credit()', true, 'consume_credit'),
+  (8, 'authenticated', $$ select public.consume_credit(1, null, '{}', 'export-1') $$, true, 'a replay'),
+  (9, 'authenticated', 'select public.delete_user_account()', true, 'delete_user_account'),
+  (10, 'service_role', 'select public.get_user_credits_for(%1$L)', false, 'get_user_credits_for'),
+  (11, 'service_role', 'select public.get_user_credits_for(%2$L)', false, 'get_user_credits_for of an unopened account'),
+  (12, 'service_role', 'select * from public.get_transaction_history_for(%1$L)', false, 'get_transaction_history_for'),
+  (13, 'service_role', $$ select * from public.get_operation_for(%1$L, 'export-1') $$, false, 'get_operation_for'),
+  (14, 'service_role', $$ select public.get_usage_for(%1$L, '2000-01-01') $$, false, 'get_usage_for'),
+  (15, 'service_role', 'select public.get_balance_at_for(%1$L, now())', false, 'get_balance_at_for'),
+  (16, 'service_role', 'select public.explain_balance_for(%2$L)', false, 'explain_balance_for of an unopened account'),
+  (17, 'service_role', 'select * from public.verify_ledger()', false, 'verify_ledger'),
+  (18, 'service_role', 'select public.consume_credit_for(%1$L)', true, 'consume_credit_for'),
+  (19, 'service_role', 'select public.add_credits_for(%1$L, 1)', true, 'add_credits_for'),
+  (20, 'service_role', 'select public.delete_user_account_for(%1$L)', true, 'delete_user_account_for'),
+  (21, 'owner', $$ select credits_private.set_setting('signup_bonus', '5') $$, true, 'set_setting');
+update calls
+set statement = format(statement, 'ada00000-0000-4000-8000-000000000000', 'bea00000-0000-4000-8000-000000000000');
 grant select on calls to public;
 create temp table before as select * from public.user_credits;
 
