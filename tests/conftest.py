@@ -141,13 +141,15 @@ class Templates:
         template = self.get(flavour, pushed=pushed)
         name = f"t{uuid4().hex[:12]}"
         janitor = DatabaseJanitor(
-            user=template.owner,
+            user="postgres",  # who may end everybody's connections
             host=template.host,
             port=template.port,
             dbname=name,
             template_dbname=template.name,
         )
         with janitor:
+            with janitor.cursor() as cursor:
+                cursor.execute(f"alter database {name} owner to {template.owner}".encode())
             yield Database(name, template.host, template.port, template.owner)
 
 
