@@ -30,6 +30,7 @@ def load_tap(connection: psycopg.Connection[Any]) -> None:
 
 def run(connection: psycopg.Connection[Any], path: Path) -> list[str]:
     """Execute a file and return its TAP lines."""
+    connection.rollback()  # what a file before this one may have left
     connection.execute("set search_path = tap, public")
     cursor = connection.execute(path.read_bytes())
     lines: list[str] = []

@@ -14,14 +14,14 @@ create or replace function credits_private.record_migration(
   set search_path = ''
 as $$
 declare
-  v_hash text := encode(sha256(convert_to(p_id, 'UTF8')), 'hex');
-  v_now timestamp := timezone('utc', clock_timestamp());
+  v_hash pg_catalog.text := encode(sha256(convert_to(p_id, 'UTF8')), 'hex');
+  v_now pg_catalog.timestamp := timezone('utc', clock_timestamp());
 begin
   insert into credits_private.migrations (id, sha256) values (p_id, p_sha256);
   insert into credits_private._yoyo_migration (migration_hash, migration_id, applied_at_utc)
   values (v_hash, p_id, v_now);
   insert into credits_private._yoyo_log (id, migration_hash, migration_id, operation, username, hostname, created_at_utc)
-  values (gen_random_uuid()::text, v_hash, p_id, 'apply', p_user, p_host, v_now);
+  values (gen_random_uuid()::pg_catalog.text, v_hash, p_id, 'apply', p_user, p_host, v_now);
 end;
 $$;
 

@@ -89,8 +89,6 @@ select is_empty(
       p.prosrc, '((?:::|\mas |\n\s*v_\w+ )(?:text|uuid|jsonb?|timestamptz?|date|bytea|name|oid|reg\w+|bool|int[248]|float[48])\M)', 'g'
     ) as m (found)
     where p.pronamespace in ('public'::regnamespace, 'credits_private'::regnamespace)
-      -- runs in no session but that of credits-db push
-      and p.proname <> 'record_migration'
   $$,
   'No function names a type without its schema.'
 );

@@ -2,7 +2,7 @@
 -- rule and figures. Each user here has one thing wrong with theirs, the last one nothing.
 
 begin;
-select plan(14);
+select plan(15);
 
 insert into auth.users (id, email)
 select ('ada00000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, format('ada%s@example.com', n)
@@ -116,6 +116,22 @@ select is(
   (select count(*) from public.verify_ledger()),
   (select count(*) from generate_series(1, 11) as n, public.verify_ledger(('ada00000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid)),
   'Asked about all users it finds what it finds for each.'
+);
+
+update public.credit_transactions
+set amount = -9223372036854775808
+where user_id = 'ada00000-0000-4000-8000-000000000011' and seq > 1;
+select results_eq(
+  $$ select seq, rule, expected, found from public.verify_ledger('ada00000-0000-4000-8000-000000000011') $$,
+  $$
+    values
+      (2::bigint, 'amount_breaks_type', 9223372036854775807::bigint, (-9223372036854775808)::bigint),
+      (2, 'balance_breaks_chain', -9223372036854775805, 13),
+      (3, 'balance_breaks_chain', -9223372036854775808, 9),
+      (null, 'balance_is_not_sum', -9223372036854775808, 9),
+      (null, 'used_is_not_consumption', 9223372036854775807, 4)
+  $$,
+  'Figures too large for a bigint are reported as the nearest that is not.'
 );
 
 select * from finish();

@@ -53,7 +53,7 @@ begin
     raise exception using
       errcode = '22023',
       message = 'invalid_metadata',
-      hint = 'Metadata is an object of at most 4 kB that prints to at most 16 kB, with numbers that fit a double.';
+      hint = 'Metadata is an object of at most 4 kB that prints to at most 16 kB, with numbers up to 1e308.';
   end if;
 end;
 $$;

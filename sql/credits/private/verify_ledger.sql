@@ -1,8 +1,8 @@
 -- verify_ledger: proves that every balance is what its ledger says, row by row.
 --
 -- One statement, so one snapshot: it may run beside spending and reports no half of a movement. It takes
--- no lock and writes nothing. Every rule is recomputed from the rows; nothing that the engine stored to
--- help itself is believed.
+-- no lock and writes nothing. Every rule is recomputed from the rows, in numeric, so that no planted figure
+-- makes it fail instead of report; nothing that the engine stored to help itself is believed.
 
 create or replace function credits_private.verify_ledger(p_user_id uuid)
   returns setof public.ledger_violation
@@ -17,14 +17,14 @@ begin
     select
       t.user_id,
       t.seq,
-      t.amount,
+      t.amount::numeric as amount,
       t.balance_after,
       case
         when t.type in ('consumption', 'clawback', 'expiration') then -1
-        when t.type = 'admin_adjustment' then sign(t.amount)
+        when t.type = 'admin_adjustment' then sign(t.amount::numeric)
         else 1
       end as expected_sign,
-      case when t.type in ('consumption', 'refund') then -t.amount else 0 end as used,
+      case when t.type in ('consumption', 'refund') then -t.amount::numeric else 0 end as used,
       row_number() over w as expected_seq,
       sum(t.amount) over w as running_sum
     from public.credit_transactions as t
@@ -48,35 +48,44 @@ begin
       coalesce(s.used, 0) as used
     from (select c.* from public.user_credits as c where p_user_id is null or c.user_id = p_user_id) as a
     full join sums as s on s.user_id = a.user_id
+  ),
+  violations (user_id, seq, rule, expected, found) as (
+    select e.user_id, e.seq, 'seq_has_gap'::pg_catalog.text, e.expected_seq::numeric, e.seq::numeric
+    from entries as e
+    where e.seq <> e.expected_seq
+    union all
+    select e.user_id, e.seq, 'balance_breaks_chain', e.running_sum, e.balance_after
+    from entries as e
+    where e.balance_after <> e.running_sum
+    union all
+    select e.user_id, e.seq, 'amount_breaks_type', e.expected_sign * abs(e.amount), e.amount
+    from entries as e
+    where sign(e.amount) <> e.expected_sign
+    union all
+    select c.user_id, null, 'balance_is_not_sum', c.balance, c.stored_balance
+    from accounts as c
+    where c.exists and c.stored_balance <> c.balance
+    union all
+    select c.user_id, null, 'used_is_not_consumption', c.used, c.stored_used
+    from accounts as c
+    where c.exists and c.stored_used <> c.used
+    union all
+    select c.user_id, null, 'last_seq_is_not_last', c.last_seq, c.stored_last_seq
+    from accounts as c
+    where c.exists and c.stored_last_seq <> c.last_seq
+    union all
+    select c.user_id, null, 'ledger_without_account', 0, c.last_seq
+    from accounts as c
+    where not c.exists
   )
-  select e.user_id, e.seq, 'seq_has_gap'::pg_catalog.text, e.expected_seq::bigint, e.seq
-  from entries as e
-  where e.seq <> e.expected_seq
-  union all
-  select e.user_id, e.seq, 'balance_breaks_chain', e.running_sum::bigint, e.balance_after
-  from entries as e
-  where e.balance_after <> e.running_sum
-  union all
-  select e.user_id, e.seq, 'amount_breaks_type', (e.expected_sign * abs(e.amount))::bigint, e.amount
-  from entries as e
-  where sign(e.amount) <> e.expected_sign
-  union all
-  select c.user_id, null, 'balance_is_not_sum', c.balance::bigint, c.stored_balance
-  from accounts as c
-  where c.exists and c.stored_balance <> c.balance
-  union all
-  select c.user_id, null, 'used_is_not_consumption', c.used::bigint, c.stored_used
-  from accounts as c
-  where c.exists and c.stored_used <> c.used
-  union all
-  select c.user_id, null, 'last_seq_is_not_last', c.last_seq, c.stored_last_seq
-  from accounts as c
-  where c.exists and c.stored_last_seq <> c.last_seq
-  union all
-  select c.user_id, null, 'ledger_without_account', 0, c.last_seq
-  from accounts as c
-  where not c.exists
-  order by 1, 2, 3;
+  select
+    v.user_id,
+    v.seq,
+    v.rule,
+    least(greatest(v.expected, -9223372036854775808), 9223372036854775807)::bigint,
+    v.found::bigint
+  from violations as v
+  order by v.user_id, v.seq, v.rule;
 end;
 $$;
 

@@ -23,9 +23,15 @@ begin
       detail = json_build_object('argument', 'type', 'value', null),
       hint = 'A ledger row says why the balance moves.';
   end if;
-  -- the most negative bigint has no positive twin, so only negate what is in bounds
+  if v_takes and (new.amount between -1000000000000 and -1) is not true then
+    raise exception using
+      errcode = '22023',
+      message = 'invalid_amount',
+      detail = json_build_object('amount', new.amount),
+      hint = 'Credits are taken by an amount from -1000000000000 to -1.';
+  end if;
   perform credits_private.check_entry(
-    case when v_takes and new.amount >= -1000000000000 then -new.amount when v_takes then null else new.amount end,
+    case when v_takes then -new.amount else new.amount end,
     new.description, new.metadata, new.idempotency_key
   );
   v_account := credits_private.lock_account(new.user_id);
