@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 refused or something pending, 2 the database has drifted f
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,6 +39,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program."
 def load() -> None:
     """Import what the commands need, once one of them is asked for: `--help` is to be quick."""
     global migrations, server, tour
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # its warnings repeat what is said below
     from credits_db import demo as tour
     from credits_db import local as server
     from credits_db import migrations
@@ -160,7 +163,7 @@ def settings_list(db_url: DbUrl = None, use_local: Local = False, as_json: AsJso
             typer.echo(f"{typer.style(f'{name} = {value}', bold=True)}\n  {description}")
 
 
-@settings.command("set")
+@settings.command("set", context_settings={"ignore_unknown_options": True})
 def settings_set(name: str, value: str, db_url: DbUrl = None, use_local: Local = False) -> None:
     """Change a setting."""
     with database(db_url, use_local) as connection:
@@ -231,7 +234,14 @@ def explain(error: Exception) -> str:
         return "This database has no credits-db yet: credits-db push."
     if error.sqlstate is None and not isinstance(error, psycopg.OperationalError):
         return "That is no database URL: write postgresql://user@host/database."
-    return "".join(f"{place}: " for place in getattr(error, "__notes__", [])) + str(error).strip()
+    if error.sqlstate == "55P03":
+        return "Another push is running, or something holds a lock: nothing was changed by this step, push again."
+    return redact("".join(f"{place}: " for place in getattr(error, "__notes__", [])) + str(error).strip())
+
+
+def redact(text: str) -> str:
+    """The text without what may hold a password: addresses, and pieces of one that was not percent-encoded."""
+    return re.sub(r"[^\s'\"()]*(://|@)[^\s'\"()]*", "***", text)
 
 
 def main() -> None:
@@ -242,6 +252,7 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         if show := getattr(error, "show", None):  # a usage error: typer would exit with 2, which is drift here
+            vars(error)["message"] = redact(str(vars(error).get("message", "")))
             show()
             sys.exit(1)
         sys.exit(explain(error))

@@ -4,9 +4,10 @@
     client.consume_credit_for(user_id, 10)
     client.as_user(user_id).get_user_credits()  # as that user: role authenticated, claims of the user
 
-On a pool, or on a connection that is idle, a call is a transaction of its own: one message to the server, sent
-again with the same key when it failed for a passing reason. Inside a transaction (or pipeline) of the caller's it
-is a savepoint of it: nothing is sent again, a refusal leaves the transaction usable, role and claims are put back.
+On a pool, or on an idle connection in autocommit mode, a call is a transaction of its own: one message to the
+server, sent again with the same key when it failed for a passing reason. On any other connection the transaction is
+the caller's, who commits it: a call is a savepoint of it, nothing is sent again, a refusal leaves the transaction
+usable, role and claims are put back. Calls that share a connection take turns.
 """
 
 from __future__ import annotations
@@ -14,16 +15,23 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeAlias, TypeVar
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
-from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from credits_db._call import Call
 from credits_db.errors import translate
@@ -41,7 +49,7 @@ _GET = b"select array(select coalesce(current_setting(t.n, true), '') from unnes
 
 _RETRY: dict[str, Any] = {
     "wait": wait_random_exponential(multiplier=0.02, max=1),
-    "stop": stop_after_attempt(10),
+    "stop": stop_after_attempt(10) | stop_after_delay(5),  # a timeout of the caller's is not to be multiplied
     "reraise": True,
 }
 
@@ -61,134 +69,136 @@ def is_transient(error: BaseException) -> bool:
     return passing or (state == "XX000" and "server closed" in str(error))
 
 
-def _policy(source: Source | AsyncSource) -> dict[str, Any]:
-    def again(error: BaseException) -> bool:
-        lost = isinstance(source, psycopg.Connection | psycopg.AsyncConnection) and source.closed
-        return is_transient(error) and not lost  # only a pool has another connection
-
-    return {"retry": retry_if_exception(again), **_RETRY}
+def _is_callers(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    """Whether the transaction of a call is the caller's, or has to be made."""
+    idle = connection.info.transaction_status == TransactionStatus.IDLE
+    return not (idle and connection.autocommit and connection.info.pipeline_status == PipelineStatus.OFF)
 
 
-def _is_callers(source: Source | AsyncSource) -> bool:
-    """Whether the caller has a transaction or a pipeline open on this connection."""
-    if not isinstance(source, psycopg.Connection | psycopg.AsyncConnection) or source.closed:
-        return False
-    own = source.info.transaction_status in (TransactionStatus.IDLE, TransactionStatus.ACTIVE)
-    return not own or source.info.pipeline_status != PipelineStatus.OFF
+class _Runner:
+    """What the sync and the async runner share: one turn a connection, and when to try again."""
 
+    _turns: ClassVar[WeakKeyDictionary[Any, Any]] = WeakKeyDictionary()
 
-def _lender(source: Source) -> Callable[[], AbstractContextManager[psycopg.Connection[Any]]]:
-    if isinstance(source, ConnectionPool):
-        return source.connection
-    lock = threading.Lock()  # threads that share a connection take turns
-
-    @contextmanager
-    def lend() -> Iterator[psycopg.Connection[Any]]:
-        with lock:
-            yield source
-
-    return lend
-
-
-def _async_lender(source: AsyncSource) -> Callable[[], AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]]:
-    if isinstance(source, AsyncConnectionPool):
-        return source.connection
-    lock = asyncio.Lock()
-
-    @asynccontextmanager
-    async def lend() -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        async with lock:
-            yield source
-
-    return lend
-
-
-class _SyncRunner:
-    def __init__(self, source: Source, identity: Identity = None, lend: Any = None) -> None:
+    def __init__(self, source: Any, identity: Identity = None) -> None:
         self._source = source
         self._identity = identity
-        self._lend = lend or _lender(source)
+
+    def _turn(self, lock: type[threading.Lock] | type[asyncio.Lock]) -> Any:
+        return self._turns.setdefault(self._source, lock())
+
+    def _policy(self, attempt: dict[str, bool]) -> dict[str, Any]:
+        def again(error: BaseException) -> bool:
+            lost = isinstance(self._source, psycopg.Connection | psycopg.AsyncConnection) and self._source.closed
+            return attempt["own"] and is_transient(error) and not lost  # only a pool has another connection
+
+        return {"retry": retry_if_exception(again), **_RETRY}
+
+    @property
+    def _who(self) -> dict[str, object]:
+        return {"_settings": _SETTINGS, "_values": self._identity}
+
+
+class _SyncRunner(_Runner):
+    _source: Source
 
     def run(self, call: Call[T]) -> T:
         """Execute a call; see the module for transactions and retries."""
+        attempt = {"own": True}
         try:
-            if isinstance(self._source, psycopg.Connection) and _is_callers(self._source):
-                return call.read(self._nested(self._source, call))
-            return Retrying(**_policy(self._source))(lambda: call.read(self._alone(call)))
+            return Retrying(**self._policy(attempt))(lambda: call.read(self._attempt(call, attempt)))
         except psycopg.Error as error:
             if refusal := translate(error):
                 raise refusal from error
             raise
 
-    def _alone(self, call: Call[T]) -> list[dict[str, Any]]:
-        with self._lend() as connection:
-            if manual := not connection.autocommit:
-                connection.autocommit = True
+    def _attempt(self, call: Call[T], attempt: dict[str, bool]) -> list[dict[str, Any]]:
+        if isinstance(self._source, psycopg.Connection):
+            with self._turn(threading.Lock):
+                attempt["own"] = not _is_callers(self._source)
+                return self._alone(self._source, call) if attempt["own"] else self._nested(self._source, call)
+        with self._source.connection() as connection:
+            if connection.autocommit:
+                return self._alone(connection, call)
+            connection.autocommit = True
             try:
-                if self._identity is None:
-                    return connection.cursor(row_factory=dict_row).execute(call.statement, call.arguments).fetchall()
-                cursor = psycopg.ClientCursor(connection, row_factory=dict_row)
-                who = {"_settings": _SETTINGS, "_values": self._identity}
-                cursor.execute(_SET + call.statement, {**call.arguments, **who})
-                cursor.nextset()
-                return cursor.fetchall()
+                return self._alone(connection, call)
             finally:
-                if manual and not connection.closed:
+                if not connection.closed:
                     connection.autocommit = False
 
+    def _alone(self, connection: psycopg.Connection[Any], call: Call[T]) -> list[dict[str, Any]]:
+        if self._identity is None:
+            plain = psycopg.Cursor(connection, row_factory=dict_row)
+            return plain.execute(call.statement, call.arguments).fetchall()
+        cursor = psycopg.ClientCursor(connection, row_factory=dict_row)
+        cursor.execute(_SET + call.statement, {**call.arguments, **self._who})
+        cursor.nextset()
+        return cursor.fetchall()
+
     def _nested(self, connection: psycopg.Connection[Any], call: Call[T]) -> list[dict[str, Any]]:
-        with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        cursor = psycopg.Cursor(connection, row_factory=dict_row)
+        if not connection.autocommit:
+            cursor.execute("select")  # begins the caller's transaction, so that what follows is a savepoint
+        with connection.transaction():
             if self._identity is None:
                 return cursor.execute(call.statement, call.arguments).fetchall()
-            before = (cursor.execute(_GET, {"_settings": _SETTINGS}).fetchone() or {})["v"]
-            cursor.execute(_SET, {"_settings": _SETTINGS, "_values": self._identity})
+            before = (cursor.execute(_GET, self._who).fetchone() or {})["v"]
+            cursor.execute(_SET, self._who)
             rows = cursor.execute(call.statement, call.arguments).fetchall()
-            cursor.execute(_SET, {"_settings": _SETTINGS, "_values": before})
+            cursor.execute(_SET, {**self._who, "_values": before})
             return rows
 
 
-class _AsyncRunner:
-    def __init__(self, source: AsyncSource, identity: Identity = None, lend: Any = None) -> None:
-        self._source = source
-        self._identity = identity
-        self._lend = lend or _async_lender(source)
+class _AsyncRunner(_Runner):
+    _source: AsyncSource
 
     async def run(self, call: Call[T]) -> T:
         """Execute a call; see the module for transactions and retries."""
+        attempt = {"own": True}
         try:
-            if isinstance(self._source, psycopg.AsyncConnection) and _is_callers(self._source):
-                return call.read(await self._nested(self._source, call))
-            return call.read(await AsyncRetrying(**_policy(self._source))(self._alone, call))
+            return call.read(await AsyncRetrying(**self._policy(attempt))(self._attempt, call, attempt))
         except psycopg.Error as error:
             if refusal := translate(error):
                 raise refusal from error
             raise
 
-    async def _alone(self, call: Call[T]) -> list[dict[str, Any]]:
-        async with self._lend() as connection:
-            if manual := not connection.autocommit:
-                await connection.set_autocommit(True)
+    async def _attempt(self, call: Call[T], attempt: dict[str, bool]) -> list[dict[str, Any]]:
+        if isinstance(self._source, psycopg.AsyncConnection):
+            async with self._turn(asyncio.Lock):
+                attempt["own"] = not _is_callers(self._source)
+                run = self._alone if attempt["own"] else self._nested
+                return await run(self._source, call)
+        async with self._source.connection() as connection:
+            if connection.autocommit:
+                return await self._alone(connection, call)
+            await connection.set_autocommit(True)
             try:
-                if self._identity is None:
-                    plain = connection.cursor(row_factory=dict_row)
-                    return await (await plain.execute(call.statement, call.arguments)).fetchall()
-                cursor = psycopg.AsyncClientCursor(connection, row_factory=dict_row)
-                who = {"_settings": _SETTINGS, "_values": self._identity}
-                await cursor.execute(_SET + call.statement, {**call.arguments, **who})
-                cursor.nextset()
-                return await cursor.fetchall()
+                return await self._alone(connection, call)
             finally:
-                if manual and not connection.closed:
+                if not connection.closed:
                     await connection.set_autocommit(False)
 
+    async def _alone(self, connection: psycopg.AsyncConnection[Any], call: Call[T]) -> list[dict[str, Any]]:
+        if self._identity is None:
+            plain = psycopg.AsyncCursor(connection, row_factory=dict_row)
+            return await (await plain.execute(call.statement, call.arguments)).fetchall()
+        cursor = psycopg.AsyncClientCursor(connection, row_factory=dict_row)
+        await cursor.execute(_SET + call.statement, {**call.arguments, **self._who})
+        cursor.nextset()
+        return await cursor.fetchall()
+
     async def _nested(self, connection: psycopg.AsyncConnection[Any], call: Call[T]) -> list[dict[str, Any]]:
-        async with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        cursor = psycopg.AsyncCursor(connection, row_factory=dict_row)
+        if not connection.autocommit:
+            await cursor.execute("select")  # begins the caller's transaction, so that what follows is a savepoint
+        async with connection.transaction():
             if self._identity is None:
                 return await (await cursor.execute(call.statement, call.arguments)).fetchall()
-            before = (await (await cursor.execute(_GET, {"_settings": _SETTINGS})).fetchone() or {})["v"]
-            await cursor.execute(_SET, {"_settings": _SETTINGS, "_values": self._identity})
+            before = (await (await cursor.execute(_GET, self._who)).fetchone() or {})["v"]
+            await cursor.execute(_SET, self._who)
             rows = await (await cursor.execute(call.statement, call.arguments)).fetchall()
-            await cursor.execute(_SET, {"_settings": _SETTINGS, "_values": before})
+            await cursor.execute(_SET, {**self._who, "_values": before})
             return rows
 
 
@@ -208,7 +218,7 @@ class Client(_SyncRunner, ServiceProcedures):
 
     def as_user(self, user_id: UUID, claims: Mapping[str, object] | None = None) -> UserClient:
         """The same connection as this user: role authenticated and their claims, for each call alone."""
-        return UserClient(self._source, _identity(user_id, claims), self._lend)
+        return UserClient(self._source, _identity(user_id, claims))
 
 
 class AsyncClient(_AsyncRunner, ServiceProcedures):
@@ -219,4 +229,4 @@ class AsyncClient(_AsyncRunner, ServiceProcedures):
 
     def as_user(self, user_id: UUID, claims: Mapping[str, object] | None = None) -> AsyncUserClient:
         """The same connection as this user: role authenticated and their claims, for each call alone."""
-        return AsyncUserClient(self._source, _identity(user_id, claims), self._lend)
+        return AsyncUserClient(self._source, _identity(user_id, claims))

@@ -28,7 +28,7 @@ Connection: TypeAlias = psycopg.Connection[Any]
 TRACK = "credits"
 LOCK_TIMEOUT = "5s"
 _BACKFILL = "0003_open_existing_accounts"
-_ADVISORY_LOCK = "select pg_advisory_xact_lock(hashtextextended('credits_private.migrations', 0))"
+_SIGNATURE = re.compile(r"create or replace function ([^$]*?)\n  language")
 
 
 class Refusal(Exception):
@@ -124,7 +124,7 @@ def push(
     if to is not None:
         ids = [migration.id for migration in shipped()]
         if to not in ids:
-            raise Refusal(f"There is no migration {to}.")
+            raise Refusal(f"There is no migration {to}. There are {', '.join(ids)}.")
         todo = [migration for migration in todo if ids.index(migration.id) <= ids.index(to)]
     with ExitStack() as stack:
         if dry_run:
@@ -143,20 +143,26 @@ def push(
     return done
 
 
-@retry(
+def _lock(connection: Connection) -> None:
+    connection.execute("select set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+    connection.execute("select pg_advisory_xact_lock(hashtextextended('credits_private.migrations', 0))")
+
+
+_patiently = retry(
     retry=retry_if_exception_type(psycopg.errors.LockNotAvailable),
     wait=wait_random_exponential(max=5),
     stop=stop_after_attempt(5),
     reraise=True,
 )
+
+
+@_patiently
 def _apply(connection: Connection, migration: Migration) -> bool:
     with connection.transaction():
-        connection.execute(_ADVISORY_LOCK)
+        _lock(connection)
         if migration.id in history(connection):
             return False
-        connection.execute(
-            "select set_config('lock_timeout', %s, true), set_config('search_path', '', true)", [LOCK_TIMEOUT]
-        )
+        connection.execute("select set_config('search_path', '', true)")
         _run(connection, migration)
         facts = [migration.id, migration.sha256, os.environ.get("USER", "unknown"), socket.gethostname()]
         connection.execute("select credits_private.record_migration(%s, %s, %s, %s)", facts)
@@ -204,25 +210,34 @@ def _gift(connection: Connection) -> str | None:
     return f"{users} existing users get {bonus} credits each as their signup bonus, {users * bonus} in all."
 
 
+@_patiently
 def _prepare(connection: Connection) -> None:
     """Make what the first migration needs: history tables, and on plain Postgres the roles and schema auth."""
     with connection.transaction():
-        connection.execute(_ADVISORY_LOCK)
+        _lock(connection)
         row = connection.execute(
             """
             select
               to_regnamespace('auth') is not null as schema,
-              to_regclass('auth.users') is not null and to_regprocedure('auth.uid()') is not null as whole,
-              (select count(*) from pg_roles where rolname in ('anon', 'authenticated', 'service_role')) as roles
+              to_regprocedure('auth.uid()') is not null and 2 = (
+                select count(*)
+                from pg_attribute as a
+                where a.attrelid = to_regclass('auth.users')
+                  and (a.attname, a.atttypid) in (('id', 'uuid'::regtype), ('is_anonymous', 'boolean'::regtype))
+              ) as whole,
+              (select count(*) from pg_roles where rolname in ('anon', 'authenticated', 'service_role')) as roles,
+              coalesce(to_regclass('public.user_credits'), to_regclass('public.credit_transactions')) as taken
             """
         ).fetchone()
-        schema, whole, roles = row or (False, False, 0)
+        schema, whole, roles, taken = row or (False, False, 0, None)
+        if taken and not history(connection):
+            raise Refusal(f"There is a table {taken} already, and it is not credits-db's: rename it first.")
         if not schema:
             _install(connection, "plain")
         elif not whole:
             raise Refusal(
-                "There is a schema auth, but without the table auth.users and the function auth.uid() that Supabase "
-                "has. credits-db makes them in a database without a schema auth, and uses them where they are whole."
+                "There is a schema auth, but without the table auth.users (id uuid, is_anonymous boolean) and the "
+                "function auth.uid() that Supabase has. credits-db makes them where there is no schema auth."
             )
         elif roles < 3:
             raise Refusal("The roles anon, authenticated and service_role are missing: this is no Supabase database.")
@@ -264,11 +279,14 @@ def verify(connection: Connection) -> list[str]:
     ours = sorted(
         set(re.findall(r"^(?:table|function|type|view|sequence) public\.(\w+)", "\n".join(expected), re.MULTILINE))
     )
-    if not history(connection):
-        raise Refusal("The database has no credits-db: push first.")
+    if pending(connection):
+        raise Refusal("The database does not have all migrations: push first.")
     actual = surface(connection, ours)
     gone = [f"- {line}" for line in expected if line not in set(actual)]
-    return gone + [f"+ {line}" for line in actual if line not in set(expected)]
+    # a computed field is one function for each type, and the host may have its own of the same name
+    fields = set(re.findall(r"^function public\.(\w+)\(\w+ public\.\w+\) ", "\n".join(expected), re.MULTILINE))
+    theirs = re.compile(rf".*function public\.({'|'.join(fields)})\(")
+    return gone + [f"+ {line}" for line in actual if line not in set(expected) and not theirs.match(line)]
 
 
 def new(name: str) -> Path:
@@ -289,6 +307,9 @@ def new(name: str) -> Path:
         newest = next((old for old in reversed(texts) if f"-- from {label}\n" in old), "")
         if f"-- from {label}\n{text}\n-- end\n" in newest:
             continue
+        was = newest.partition(f"-- from {label}\n")[2].partition("\n-- end\n")[0]
+        if re.findall(_SIGNATURE, was) != re.findall(_SIGNATURE, text) and was:
+            parts.append(f"do $$ begin raise exception 'drop what {label} was, by hand'; end $$;\n")
         if "create or replace" in text or not newest:
             parts.append(f"-- from {label}\n{text}\n-- end\n")
         else:
@@ -307,4 +328,5 @@ def new(name: str) -> Path:
 def connect(dsn: str) -> Iterator[Connection]:
     """A connection for push, status and verify: autocommit, no prepared statements, so right through a pooler."""
     with psycopg.connect(dsn, autocommit=True, prepare_threshold=None, connect_timeout=10) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # the history must be read as it is now
         yield connection

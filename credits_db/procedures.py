@@ -97,8 +97,8 @@ class ServiceProcedures:
     ) -> Call[CreditTransaction]:
         """Give a user credits and return the ledger row; the same key returns the same row again.
 
-        Raises AccountNotFound, IdempotencyKeyReused, BalanceLimit, InvalidAmount, InvalidIdempotencyKey,
-        InvalidMetadata, InvalidArgument (an expiry, or a type that is no grant).
+        Raises NotAuthenticated (user_id None), AccountNotFound, IdempotencyKeyReused, BalanceLimit, InvalidAmount,
+        InvalidIdempotencyKey, InvalidMetadata, InvalidArgument (an expiry, or a type that is no grant).
         """
         entry = _entry(description, metadata, idempotency_key)
         arguments = {"user_id": user_id, "amount": _whole(amount), "type": type, "expires_at": expires_at, **entry}

@@ -4,15 +4,11 @@
 -- public (the host's own are not our business), or is null to take all. Run it with an empty search_path,
 -- so that every name comes out qualified. What differs between versions of Postgres is left out.
 with relations as (
-  select c.oid, c.relkind, c.relowner, c.relacl, c.reloptions, c.relrowsecurity, n.nspname || '.' || c.relname as name
+  select c.oid, c.relkind, c.relowner, c.relacl, c.reloptions, c.relrowsecurity, c.relforcerowsecurity, n.nspname || '.' || c.relname as name
   from pg_catalog.pg_class as c
   join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
     and (n.nspname = 'credits_private' or n.nspname = 'public' and (%(ours)s::text[] is null or c.relname = any (%(ours)s)))
-    and n.nspname || '.' || c.relname <> all (array[
-      'credits_private.migrations', 'credits_private._yoyo_migration', 'credits_private._yoyo_log',
-      'credits_private._yoyo_version', 'credits_private.yoyo_lock'
-    ])
 ),
 functions as (
   select
@@ -21,7 +17,6 @@ functions as (
   from pg_catalog.pg_proc as p
   join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
   where (n.nspname = 'credits_private' or n.nspname = 'public' and (%(ours)s::text[] is null or p.proname = any (%(ours)s)))
-    and p.proname <> 'record_migration' -- push's own, like the tables left out above
     and not exists (select from pg_catalog.pg_depend as d where d.objid = p.oid and d.deptype = 'e')
 ),
 types as (
@@ -90,6 +85,7 @@ lines as (
     case r.relkind when 'v' then 'view ' when 'S' then 'sequence ' else 'table ' end || r.name
       || coalesce(' with ' || array_to_string(r.reloptions, ', '), '')
       || case when r.relrowsecurity then ', row level security' else '' end
+      || case when r.relforcerowsecurity then ', forced' else '' end
   from relations as r
   union all
   select 'view ' || r.name || ' is ' || pg_catalog.pg_get_viewdef(r.oid, true) from relations as r where r.relkind = 'v'
@@ -106,7 +102,7 @@ lines as (
   from relations as r
   join pg_catalog.pg_constraint as k on k.conrelid = r.oid and k.contype <> 'n'
   union all
-  select 'index ' || pg_catalog.pg_get_indexdef(i.indexrelid)
+  select 'index ' || pg_catalog.pg_get_indexdef(i.indexrelid) || case when i.indisvalid then '' else ', invalid' end
   from relations as r
   join pg_catalog.pg_index as i on i.indrelid = r.oid
   union all
@@ -119,6 +115,18 @@ lines as (
       t.tgrelid in (select r.oid from relations as r)
       or t.tgfoid in (select f.oid from functions as f where f.pronamespace = 'credits_private'::regnamespace)
     )
+  union all
+  select 'rule ' || pg_catalog.pg_get_ruledef(u.oid)
+  from relations as r
+  join pg_catalog.pg_rewrite as u on u.ev_class = r.oid and u.rulename <> '_RETURN'
+  union all
+  select 'setting ' || s.name || ' ' || s.kind from credits_private.settings as s
+  union all
+  select 'role ' || o.rolname || case when o.rolsuper or o.rolbypassrls then ' sees every row' else '' end
+    || case when pg_has_role(o.oid, 'service_role', 'member') then ' is a service' else '' end
+    || case when has_schema_privilege(o.oid, 'public', 'usage') then '' else ' cannot reach schema public' end
+  from pg_catalog.pg_roles as o
+  where o.rolname in ('anon', 'authenticated')
   union all
   select
     'policy ' || r.name || ' ' || quote_ident(p.polname) || ' for ' || p.polcmd::text || ' to '

@@ -141,6 +141,26 @@ def test_a_database_without_credits_says_push_first(run: Run, empty: Database) -
     assert "has no credits-db yet" in run("settings", "list", "--db-url", empty.dsn()).err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["push", "postgresql://me:hunter2@host/app"],
+        ["status", "--db-url", "postgresql://me:p@sshunter2@localhost/app"],
+        ["verify", "--dburl=postgresql://me:hunter2@host/app"],
+    ],
+)
+def test_a_password_in_the_wrong_place_is_not_shown(run: Run, arguments: list[str]) -> None:
+    outcome = run(*arguments)
+    assert outcome.code == 1
+    assert outcome.err
+    assert "hunter2" not in outcome.out + outcome.err
+
+
+def test_a_negative_value_is_out_of_bounds_and_no_option(run: Run, database: Database) -> None:
+    outcome = run("settings", "set", "--db-url", database.dsn(), "signup_bonus", "-5")
+    assert "signup_bonus is a whole number from 0 to 1000000." in outcome.err
+
+
 def test_a_mistyped_command_is_refused_and_is_no_drift(run: Run) -> None:
     for arguments in (["verify", "--typo"], ["pusch"], ["settings", "set", "signup_bonus"]):
         outcome = run(*arguments)

@@ -65,7 +65,7 @@ T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 
 SOURCES = ("autocommit", "manual", "transaction", "pool", "manual pool", "unprepared")
-OWN_TRANSACTION = tuple(source for source in SOURCES if source != "transaction")
+OWN_TRANSACTION = tuple(source for source in SOURCES if source not in ("transaction", "manual"))
 WHO = "select current_setting('role'), coalesce(current_setting('request.jwt.claims', true), '')"
 NOBODY = ("none", "")
 RICH = uuid4()
@@ -772,16 +772,32 @@ def test_a_transaction_that_has_failed_already_stays_the_callers_to_end(bank: Da
         assert driver.wait(client.consume_credit_for(user)).seq == 2
 
 
-@pytest.mark.parametrize("autocommit", [True, False])
-def test_a_call_on_an_idle_connection_is_committed_at_once(bank: Database, driver: Driver, autocommit: bool) -> None:
+def test_a_call_on_an_idle_connection_in_autocommit_is_committed_at_once(bank: Database, driver: Driver) -> None:
     user = bank.sign_up()
-    with driver.connected(bank.dsn(), autocommit=autocommit) as connection:
+    with driver.connected(bank.dsn()) as connection:
         client = driver.client(connection)
         for number, spend in enumerate(spends(client, user), 1):
             driver.wait(spend())
             assert connection.info.transaction_status == TransactionStatus.IDLE
-            assert connection.autocommit is autocommit
             assert len(ledger(bank, user)) == number
+
+
+@pytest.mark.parametrize("first", ["service", "user"])
+def test_without_autocommit_the_caller_commits_also_when_the_call_comes_first(
+    bank: Database, driver: Driver, first: str
+) -> None:
+    user = bank.sign_up()
+    with driver.connected(bank.dsn(), autocommit=False) as connection:
+        spend = spends(driver.client(connection), user)[first == "user"]
+        driver.wait(spend())
+        assert driver.execute(connection, WHO) == [NOBODY]
+        driver.execute(connection, "select 1 as work")
+        driver.wait(connection.rollback())
+        assert ledger(bank, user) == []
+        driver.wait(spend())
+        assert ledger(bank, user) == []
+        driver.wait(connection.commit())
+        assert len(ledger(bank, user)) == 1
 
 
 def test_calls_work_inside_a_pipeline_of_the_caller(bank: Database, driver: Driver) -> None:
@@ -799,30 +815,58 @@ def test_calls_work_inside_a_pipeline_of_the_caller(bank: Database, driver: Driv
     assert len(ledger(bank, user)) == 3
 
 
-@pytest.mark.parametrize("autocommit", [True, False])
-def test_calls_that_share_one_connection_are_committed_when_they_answer(
-    bank: Database, driver: Driver, autocommit: bool
-) -> None:
-    user = bank.sign_up()
-    with driver.connected(bank.dsn(), autocommit=autocommit) as connection:
-        client = driver.client(connection)
-        makers = [partial(client.add_credits_for, user, 1), client.as_user(user).consume_credit] * 4
+@pytest.mark.parametrize("kind", ["autocommit", "manual", "transaction"])
+def test_calls_that_share_one_connection_are_each_their_own_users(bank: Database, driver: Driver, kind: str) -> None:
+    users = [bank.sign_up() for _ in range(4)]
+    with driver.source(bank, kind) as connection:
+        makers = [
+            (user, call)
+            for user in users
+            for call in (
+                partial(driver.client(connection).add_credits_for, user, 1),
+                driver.client(connection).as_user(user).consume_credit,
+                driver.client(connection).as_user(user).get_user_credits,
+            )
+        ]
         if driver.kind == "sync":
             with ThreadPoolExecutor(len(makers)) as threads:
-                futures = [threads.submit(make) for make in makers]
-                answers = [future.exception() or future.result() for future in futures]
+                answers = [future.result() for future in [threads.submit(call) for _, call in makers]]
         else:
 
             async def together() -> list[Any]:
-                return await asyncio.gather(*(make() for make in makers), return_exceptions=True)
+                return await asyncio.gather(*(call() for _, call in makers))
 
             answers = driver.wait(together())
-        assert connection.info.transaction_status == TransactionStatus.IDLE
-        assert connection.autocommit is autocommit
+        assert [answer.user_id for answer in answers] == [user for user, _ in makers]
+        assert connection.autocommit is not kind.startswith("manual")
         assert driver.execute(connection, WHO) == [NOBODY]
-        with bank.connect() as witness:
-            committed = {row.seq for row in Client(witness).get_transaction_history_for(user)}
-        assert {answer.seq for answer in answers if isinstance(answer, CreditTransaction)} <= committed
+        if kind == "manual":
+            driver.wait(connection.commit())
+    assert [len(ledger(bank, user)) for user in users] == [1] * 4
+
+
+def test_a_call_while_the_callers_transaction_is_busy_is_part_of_it_and_puts_its_role_back(
+    bank: Database, driver: Driver
+) -> None:
+    user = bank.sign_up()
+    with driver.connected(bank.dsn()) as connection:
+        spend = driver.client(connection).as_user(user).consume_credit
+        with driver.opened(connection.transaction(force_rollback=True)):
+            if driver.kind == "sync":
+                with ThreadPoolExecutor(1) as thread:
+                    busy = thread.submit(connection.execute, "select pg_sleep(0.1)")
+                    while connection.info.transaction_status != TransactionStatus.ACTIVE:
+                        time.sleep(0.001)
+                    spend()
+                    busy.result()
+            else:
+
+                async def at_once() -> Any:
+                    return await asyncio.gather(connection.execute("select pg_sleep(0.1)"), spend())
+
+                driver.wait(at_once())
+            assert driver.execute(connection, WHO) == [NOBODY]
+    assert ledger(bank, user) == []
 
 
 @pytest.mark.parametrize("source", ["pool", "manual pool"])

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -122,18 +123,22 @@ def test_fifty_threads_that_share_thirty_credits_spend_thirty(bank: Database, le
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_one_key_sent_fifty_times_at_once_spends_once_and_answers_fifty_times(bank: Database, level: str) -> None:
+def test_one_key_sent_fifty_times_at_once_counts_once_and_answers_fifty_times(bank: Database, level: str) -> None:
     user = bank.sign_up()
     kwargs = {"autocommit": True, "options": at(level)}
     with ConnectionPool(bank.dsn(), min_size=25, max_size=25, kwargs=kwargs, open=True) as pool:
         pool.wait()
         client = Client(pool)
-        # the third is the last credit: a replay is answered also when nothing is left
-        for amount in (2, 1):
-            answers = together([lambda n=amount: client.consume_credit_for(user, n, idempotency_key=f"k{n}")] * THREADS)  # type: ignore[misc]
+        # the second takes the last credit: a replay is answered also when nothing is left
+        for send in (
+            partial(client.consume_credit_for, user, 2, idempotency_key="a"),
+            partial(client.consume_credit_for, user, 1, idempotency_key="b"),
+            partial(client.add_credits_for, user, 7, idempotency_key="c"),
+        ):
+            answers = together([send] * THREADS)
             assert [answer for answer in answers if answer != answers[0]] == []
             assert isinstance(answers[0], CreditTransaction)
-    assert books(bank, user) == [("signup_bonus", 3, 3), ("consumption", -2, 1), ("consumption", -1, 0)]
+    assert books(bank, user)[1:] == [("consumption", -2, 1), ("consumption", -1, 0), ("bonus", 7, 7)]
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -226,7 +231,7 @@ def test_grants_spends_and_rows_of_a_service_mix_without_a_deadlock(bank: Databa
         done: Counter[str] = Counter()
         with bank.connect(options="-c role=service_role") as connection:
             for number in range(45):
-                user = users[(worker + number) % 3]
+                user = users[(worker // 2 + number) % 3]
                 query = (grant, spend, row)[number % 3]
                 # each key is used by two workers, for the same thing
                 key = f"{number % 3}-{worker // 2}-{number}"
@@ -300,16 +305,53 @@ def test_a_spend_that_waits_for_another_sees_the_newest_balance(bank: Database, 
     assert books(bank, user) == [("signup_bonus", 3, 3), ("consumption", -2, 1)]
 
 
-def test_a_key_that_another_transaction_is_about_to_commit_is_waited_for(bank: Database) -> None:
+@pytest.mark.parametrize("method", ["consume_credit_for", "add_credits_for"])
+def test_a_key_that_another_transaction_is_about_to_commit_is_waited_for(bank: Database, method: str) -> None:
     user = bank.sign_up()
     with bank.connect() as first, bank.connect() as second, bank.connect("postgres") as monitor:
         first.execute("begin")
-        row = Client(first).consume_credit_for(user, 2, idempotency_key="k")
+        row = getattr(Client(first), method)(user, 2, idempotency_key="k")
         with ThreadPoolExecutor(1) as thread:
-            waiting = thread.submit(Client(second).consume_credit_for, user, 2, idempotency_key="k")
+            waiting = thread.submit(getattr(Client(second), method), user, 2, idempotency_key="k")
             wait_until_blocked(monitor, second.info.backend_pid)
             first.commit()
             assert waiting.result(10) == row
+
+
+def test_a_spend_that_finds_its_key_only_after_waiting_is_undone_to_the_letter(bank: Database) -> None:
+    user = bank.sign_up()
+    balance = "select to_jsonb(a) from public.user_credits as a where a.user_id = %s"
+    with bank.connect() as first, bank.connect() as second, bank.connect("postgres") as monitor:
+        Client(first).add_credits_for(user, 100)
+        first.execute("begin")
+        row = Client(first).consume_credit_for(user, idempotency_key="k")
+        left = first.execute(balance, [user]).fetchone()
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(Client(second).consume_credit_for, user, idempotency_key="k")
+            wait_until_blocked(monitor, second.info.backend_pid)
+            first.commit()
+            assert waiting.result(10) == row
+        assert second.execute(balance, [user]).fetchone() == left
+
+
+def test_replays_and_a_deletion_do_not_meet_in_a_deadlock(bank: Database) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        for _ in range(20):
+            user = bank.sign_up()
+            with ExitStack() as stack:
+                clients = [Client(stack.enter_context(bank.connect())) for _ in range(3)]
+                clients[0].consume_credit_for(user, idempotency_key="k")
+                replays = [threads.submit(replay_in_a_transaction, c, user) for c in clients[:2]]
+                gone = threads.submit(clients[2].delete_user_account_for, user)
+                errors = [*(replay.exception() for replay in replays), gone.exception()]
+            assert all(error is None or isinstance(error, AccountNotFound) for error in errors), errors
+
+
+def replay_in_a_transaction(client: Client, user: UUID) -> None:
+    """As a savepoint of the caller's transaction, where nothing is tried again."""
+    assert isinstance(client._source, psycopg.Connection)
+    with client._source.transaction():
+        client.consume_credit_for(user, idempotency_key="k")
 
 
 def test_one_who_holds_a_lock_for_long_stops_nobody_else(bank: Database) -> None:

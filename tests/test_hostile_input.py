@@ -29,6 +29,7 @@ Value: TypeAlias = str | bytes | None  # bytes go over the wire as they are, in 
 REFUSALS = {"PT401", "PT402", "PT404", "PT422", "22023"}
 PARSING = {"22P02", "22003", "22P05", "22021", "22007", "22008", "22009", "54000", "54001"}  # before our code
 SECONDS = 1.0
+LIMIT = "-c statement_timeout=3s"  # a call that never ends is 57014, which is no refusal
 PRINTED = 16384
 OIDS = {"text": 25, "jsonb": 3802}
 
@@ -136,9 +137,9 @@ class Target:
 
     def __init__(self, stack: ExitStack, database: Database) -> None:
         self.owner = stack.enter_context(database.connect())
-        self.service = stack.enter_context(database.connect(options="-c role=service_role"))
-        self.user = stack.enter_context(database.connect(options="-c role=authenticated"))
-        self.nobody = stack.enter_context(database.connect(options="-c role=anon"))
+        self.service = stack.enter_context(database.connect(options=f"{LIMIT} -c role=service_role"))
+        self.user = stack.enter_context(database.connect(options=f"{LIMIT} -c role=authenticated"))
+        self.nobody = stack.enter_context(database.connect(options=f"{LIMIT} -c role=anon"))
         self.database = database
         self.outcomes: Counter[str] = Counter()
         self.slowest = 0.0

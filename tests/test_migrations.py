@@ -273,6 +273,40 @@ def test_a_push_that_cannot_get_a_lock_gives_up_and_leaves_nothing(
     assert push(empty) == ["0002_policies", "0003_open_existing_accounts"]
 
 
+def test_a_push_that_waits_for_another_gives_up_in_time(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", "20ms")
+    monkeypatch.setattr(migrations._prepare.retry, "wait", wait_none())
+    with migrations.connect(empty.dsn()) as other, other.transaction():
+        migrations._lock(other)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            push(empty)
+    assert len(push(empty)) == 3
+
+
+def test_pushes_at_once_are_right_whatever_isolation_the_database_starts_with(templates: Templates) -> None:
+    with templates.clone("plain", pushed=False) as database:
+        with database.connect() as connection:
+            setting = "set default_transaction_isolation = 'repeatable read'"
+            connection.execute(f"alter database {database.name} {setting}".encode())
+        test_several_pushes_at_once_apply_each_migration_once(database)
+
+
+def test_a_table_of_the_hosts_in_the_way_is_named(empty: Database) -> None:
+    with empty.connect() as connection:
+        connection.execute("create table public.user_credits (id int)")
+    with pytest.raises(migrations.Refusal, match="table user_credits already, and it is not credits-db's"):
+        push(empty)
+
+
+def test_users_without_uuid_are_refused(templates: Templates) -> None:
+    with templates.clone("plain", pushed=False) as database:
+        with database.connect() as connection:
+            connection.execute("create schema auth create table users (id bigint, is_anonymous boolean)")
+            connection.execute("create function auth.uid() returns uuid language sql return null::uuid")
+        with pytest.raises(migrations.Refusal, match="id uuid"):
+            push(database)
+
+
 def push_and_say_so(dsn: str, started: Any) -> None:
     with migrations.connect(dsn) as connection:
         started.set()
@@ -322,8 +356,11 @@ def test_plain_postgres_needs_no_superuser_and_gets_the_roles_it_lacks() -> None
         with psycopg.connect(server.dsn(), autocommit=True) as admin:
             admin.execute("create role app_owner login createrole")
             admin.execute("create database app owner app_owner")
+            admin.execute("create role second_owner login")
+            admin.execute("create database second owner second_owner")
         dsn = server.dsn("app").replace("postgres@", "app_owner@")
         with migrations.connect(dsn) as connection:
+            connection.execute("revoke all on schema public from public")
             migrations.push(connection)
             assert migrations.verify(connection) == []
             user = sign_up(connection)
@@ -337,6 +374,11 @@ def test_plain_postgres_needs_no_superuser_and_gets_the_roles_it_lacks() -> None
                 )
             assert client.get_user_credits_for(user).credits_remaining == 10
             assert client.verify_ledger() == []
+        # the roles are there now, and belong to somebody else
+        with migrations.connect(server.dsn("second").replace("postgres@", "second_owner@")) as connection:
+            migrations.push(connection)
+            assert migrations.verify(connection) == []
+            assert Client(connection).consume_credit_for(sign_up(connection)).balance_after == 2
 
 
 DRIFTS = {
@@ -386,6 +428,12 @@ def test_verify_names_what_has_drifted(templates: Templates, statement: str) -> 
         "alter type public.credit_transaction_type add value 'gift'",
         "drop trigger remove_ledger on public.user_credits",
         "alter table public.user_credits drop constraint user_credits_held_not_negative",
+        "alter table public.user_credits force row level security",
+        "create rule gift as on insert to public.credit_transactions do instead nothing",
+        "delete from credits_private.settings where name = 'signup_bonus'",
+        "revoke usage on schema public from public, authenticated",
+        "grant insert on credits_private.migrations to authenticated",
+        "alter function credits_private.record_migration security definer",
     ],
 )
 def test_verify_notices_a_guard_that_is_gone(templates: Templates, statement: str) -> None:
@@ -398,6 +446,7 @@ def test_verify_passes_over_what_is_the_hosts_own(database: Database) -> None:
     with migrations.connect(database.dsn()) as connection:
         connection.execute("create table public.orders (id int); grant all on public.orders to anon")
         connection.execute("create function public.theirs() returns int language sql return 1")
+        connection.execute("create function public.id(int) returns int language sql return 1")
         connection.execute("select credits_private.set_setting('user_spending', 'off')")
         assert migrations.verify(connection) == []
         connection.execute("grant execute on function public.consume_credit to authenticated")
@@ -414,6 +463,17 @@ def test_a_migration_that_replaces_consume_credit_leaves_user_spending_off(datab
         function = "public.consume_credit(bigint, text, jsonb, text)"
         query = "select has_function_privilege('authenticated', %s, 'execute')"
         assert connection.execute(query, [function]).fetchone() == (False,)
+
+
+def test_verify_of_a_database_that_is_behind_or_was_tampered_with_says_so(empty: Database) -> None:
+    push(empty, to="0001_core")
+    with migrations.connect(empty.dsn()) as connection:
+        with pytest.raises(migrations.Refusal, match="push first"):
+            migrations.verify(connection)
+        migrations.push(connection)
+        connection.execute("update credits_private.migrations set sha256 = 'x' where id = '0001_core'")
+        with pytest.raises(migrations.Refusal, match="0001_core was edited"):
+            migrations.verify(connection)
 
 
 def test_verify_of_a_database_without_credits_says_push_first(empty: Database) -> None:
@@ -453,6 +513,15 @@ def test_new_snapshots_what_changed_and_stops_for_what_a_person_must_write(datab
             "select reloptions from pg_class where oid = 'public.user_credits'::regclass"
         ).fetchone()
     assert options == (["fillfactor=80"],)
+
+
+def test_new_stops_for_a_signature_that_changed(checkout: Path) -> None:
+    edit(
+        checkout, "private/read_operation.sql", lambda text: text.replace("p_user_id uuid,", "p_user_id uuid, p_x int,")
+    )
+    text = migrations.new("more").read_text()
+    assert "raise exception 'drop what sql/credits/private/read_operation.sql was, by hand'" in text
+    assert text.index("drop what") < text.index("p_x int")
 
 
 def test_the_definition_of_an_object_is_its_file() -> None:

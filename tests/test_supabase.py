@@ -38,6 +38,18 @@ def test_gotrue_signs_up_converts_and_deletes_although_it_may_touch_nothing_of_o
         assert_books_add_up(owner)
 
 
+def test_a_sign_up_that_meets_a_lock_or_a_timeout_goes_through(templates: Templates) -> None:
+    with templates.clone("supabase") as database, database.connect() as owner:
+        for setting in ("lock_timeout", "statement_timeout"):
+            user = uuid4()
+            with owner.transaction(), database.connect("supabase_auth_admin") as gotrue:
+                owner.execute("lock table public.user_credits in access exclusive mode")
+                gotrue.execute(f"set {setting} = '100ms'".encode())
+                gotrue.execute("insert into auth.users (id) values (%s)", [user])
+            assert Client(owner).consume_credit_for(user).balance_after == 2
+        assert_books_add_up(owner)
+
+
 @pytest.mark.parametrize("flavour", ["supabase", "supabase_closed"])
 def test_postgrest_may_do_nothing_until_it_becomes_a_role(templates: Templates, flavour: str) -> None:
     with templates.clone(flavour) as database:

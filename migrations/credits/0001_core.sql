@@ -671,6 +671,12 @@ begin
       hint = 'The user id is null: nobody is signed in.';
   end if;
   perform from auth.users as u where u.id = p_user_id for key share;
+  if not found then
+    raise exception using
+      errcode = 'PT404',
+      message = 'account_not_found',
+      hint = 'There is no such user.';
+  end if;
   v_bonus := credits_private.signup_bonus_for(p_user_id);
   insert into public.user_credits (user_id, created_at, updated_at)
   values (p_user_id, v_now, v_now)
@@ -779,10 +785,11 @@ revoke all on function credits_private.find_replay(uuid, public.credit_transacti
 -- from sql/credits/private/spend.sql
 -- spend: the engine of consume_credit, and the hottest path of all.
 --
--- Two writes and nothing else for a spend that succeeds: the balance is taken and numbered in one update,
--- which is also the lock, and the ledger row is inserted unless its key is there already. A key that is
--- there makes this a replay: the update is undone to the letter and the first answer given again. What
--- cannot be decided so (no account, too few credits) is decided again under the lock of lock_account.
+-- Two writes for a spend that succeeds: the balance is taken and numbered in one update, which is also the
+-- lock, and the ledger row is inserted. What the update passes over (a key that is there already, too few
+-- credits, no account) is decided under the lock of lock_account, so a replay writes nothing. A key that the
+-- update could not see yet, because its first call was under way, stops the insert: then the update is undone
+-- to the letter and the first answer given again.
 
 create or replace function credits_private.spend(
   p_user_id uuid,
@@ -822,6 +829,10 @@ begin
       updated_at = credits_private.now()
     where a.user_id = p_user_id
       and a.credits_remaining - a.credits_held >= p_amount
+      and not exists (
+        select from public.credit_transactions as t
+        where t.user_id = p_user_id and t.idempotency_key = p_idempotency_key
+      )
     returning a.last_seq, a.credits_remaining, a.updated_at into v_seq, v_balance, v_now;
     exit when found;
 
@@ -934,8 +945,9 @@ revoke all on function credits_private.add_credits(
 -- from sql/credits/private/erase_account.sql
 -- erase_account: removes a user whole, in one transaction.
 --
--- Locks the user, then the balance: the order of a deletion in auth.users, of a sign-up and of a first
--- spend, so none of them waits for another in a circle, and a spend beside it came before or finds no account.
+-- Locks the user, then the balance: the order of a deletion in auth.users, of a sign-up and of a first spend,
+-- so a spend beside it came before or finds no account. (A transaction that moves one balance twice looks at the
+-- user again, for the foreign key, and may so meet a deletion in a deadlock; Postgres ends one of the two.)
 -- Deleting the auth user does the rest: the balance goes by its foreign key, the ledger with the balance.
 -- Called again it removes nothing and answers with a receipt of zeros.
 
@@ -947,9 +959,9 @@ create or replace function credits_private.erase_account(p_user_id uuid)
 as $$
 declare
   v_account public.user_credits;
-  v_transactions bigint;
-  v_accounts bigint;
-  v_users bigint;
+  v_transactions bigint := 0;
+  v_accounts bigint := 0;
+  v_users bigint := 0;
   v_receipt public.account_deletion;
 begin
   if p_user_id is null then
@@ -959,11 +971,13 @@ begin
       hint = 'The user id is null: nobody is signed in.';
   end if;
   perform from auth.users as u where u.id = p_user_id for update;
-  select a.* into v_account from public.user_credits as a where a.user_id = p_user_id for update;
-  get diagnostics v_accounts = row_count;
-  select count(*) into v_transactions from public.credit_transactions as t where t.user_id = p_user_id;
-  delete from auth.users as u where u.id = p_user_id;
-  get diagnostics v_users = row_count;
+  if found then
+    select a.* into v_account from public.user_credits as a where a.user_id = p_user_id for update;
+    get diagnostics v_accounts = row_count;
+    select count(*) into v_transactions from public.credit_transactions as t where t.user_id = p_user_id;
+    delete from auth.users as u where u.id = p_user_id;
+    get diagnostics v_users = row_count;
+  end if;
   v_receipt.user_id := p_user_id;
   v_receipt.deleted_at := credits_private.now();
   v_receipt.credits_written_off := coalesce(v_account.credits_remaining, 0);
@@ -2141,8 +2155,8 @@ begin
   end if;
   return null;
 exception
-  when others then
-    if tg_op = 'UPDATE' and sqlstate in ('40001', '40P01', '55P03') then
+  when query_canceled or others then
+    if tg_op = 'UPDATE' and sqlstate in ('40001', '40P01', '55P03', '57014') then
       raise;
     end if;
     raise warning 'credits-db: the account of this user is opened later (%: %)', sqlstate, sqlerrm;

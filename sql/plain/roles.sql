@@ -45,13 +45,17 @@ begin
         execute format('grant %I to authenticator', v_role);
       end if;
       -- whoever migrates acts as a user in tests and in the demo; a superuser may anyway
-      if not (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
+      if not pg_has_role(v_role, case when current_setting('server_version_num')::int < 160000 then 'member' else 'set' end) then
         execute format('grant %I to current_user', v_role);
       end if;
     exception
-      when unique_violation or internal_error then
+      -- somebody else did the same at this moment, or made these roles and keeps them
+      when unique_violation or internal_error or insufficient_privilege then
         null;
     end;
   end loop;
 end;
 $$;
+
+-- some take it from PUBLIC; without it no role gets to the doors
+grant usage on schema public to anon, authenticated, service_role;

@@ -2,17 +2,22 @@
 -- adds nothing to the ledger. The clock of the database moves on in between, so that a stamp would show.
 
 begin;
-select plan(9);
+select plan(10);
 
 insert into auth.users (id, email) values ('ada00000-0000-4000-8000-000000000000', 'ada@example.com');
 select public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 1, 'An export', '{"pages": 4}', 'export-1');
 create temp table balance_before as select * from public.user_credits;
 create temp table ledger_before as select * from public.credit_transactions;
+create temp table place_before as select ctid::text as place from public.user_credits;
 
 select public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 1, 'An export', '{"pages": 4}', 'export-1');
 select results_eq(
   'select * from public.user_credits', 'select * from balance_before',
   'The replay of the newest spend leaves the balance row as it was.'
+);
+select results_eq(
+  'select ctid::text from public.user_credits', 'select place from place_before',
+  'It does not even write it.'
 );
 select results_eq(
   'select * from public.credit_transactions order by seq', 'select * from ledger_before order by seq',

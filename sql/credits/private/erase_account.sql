@@ -1,7 +1,8 @@
 -- erase_account: removes a user whole, in one transaction.
 --
--- Locks the user, then the balance: the order of a deletion in auth.users, of a sign-up and of a first
--- spend, so none of them waits for another in a circle, and a spend beside it came before or finds no account.
+-- Locks the user, then the balance: the order of a deletion in auth.users, of a sign-up and of a first spend,
+-- so a spend beside it came before or finds no account. (A transaction that moves one balance twice looks at the
+-- user again, for the foreign key, and may so meet a deletion in a deadlock; Postgres ends one of the two.)
 -- Deleting the auth user does the rest: the balance goes by its foreign key, the ledger with the balance.
 -- Called again it removes nothing and answers with a receipt of zeros.
 
@@ -13,9 +14,9 @@ create or replace function credits_private.erase_account(p_user_id uuid)
 as $$
 declare
   v_account public.user_credits;
-  v_transactions bigint;
-  v_accounts bigint;
-  v_users bigint;
+  v_transactions bigint := 0;
+  v_accounts bigint := 0;
+  v_users bigint := 0;
   v_receipt public.account_deletion;
 begin
   if p_user_id is null then
@@ -25,11 +26,13 @@ begin
       hint = 'The user id is null: nobody is signed in.';
   end if;
   perform from auth.users as u where u.id = p_user_id for update;
-  select a.* into v_account from public.user_credits as a where a.user_id = p_user_id for update;
-  get diagnostics v_accounts = row_count;
-  select count(*) into v_transactions from public.credit_transactions as t where t.user_id = p_user_id;
-  delete from auth.users as u where u.id = p_user_id;
-  get diagnostics v_users = row_count;
+  if found then
+    select a.* into v_account from public.user_credits as a where a.user_id = p_user_id for update;
+    get diagnostics v_accounts = row_count;
+    select count(*) into v_transactions from public.credit_transactions as t where t.user_id = p_user_id;
+    delete from auth.users as u where u.id = p_user_id;
+    get diagnostics v_users = row_count;
+  end if;
   v_receipt.user_id := p_user_id;
   v_receipt.deleted_at := credits_private.now();
   v_receipt.credits_written_off := coalesce(v_account.credits_remaining, 0);

@@ -21,6 +21,12 @@ begin
       hint = 'The user id is null: nobody is signed in.';
   end if;
   perform from auth.users as u where u.id = p_user_id for key share;
+  if not found then
+    raise exception using
+      errcode = 'PT404',
+      message = 'account_not_found',
+      hint = 'There is no such user.';
+  end if;
   v_bonus := credits_private.signup_bonus_for(p_user_id);
   insert into public.user_credits (user_id, created_at, updated_at)
   values (p_user_id, v_now, v_now)

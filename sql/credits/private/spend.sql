@@ -1,9 +1,10 @@
 -- spend: the engine of consume_credit, and the hottest path of all.
 --
--- Two writes and nothing else for a spend that succeeds: the balance is taken and numbered in one update,
--- which is also the lock, and the ledger row is inserted unless its key is there already. A key that is
--- there makes this a replay: the update is undone to the letter and the first answer given again. What
--- cannot be decided so (no account, too few credits) is decided again under the lock of lock_account.
+-- Two writes for a spend that succeeds: the balance is taken and numbered in one update, which is also the
+-- lock, and the ledger row is inserted. What the update passes over (a key that is there already, too few
+-- credits, no account) is decided under the lock of lock_account, so a replay writes nothing. A key that the
+-- update could not see yet, because its first call was under way, stops the insert: then the update is undone
+-- to the letter and the first answer given again.
 
 create or replace function credits_private.spend(
   p_user_id uuid,
@@ -43,6 +44,10 @@ begin
       updated_at = credits_private.now()
     where a.user_id = p_user_id
       and a.credits_remaining - a.credits_held >= p_amount
+      and not exists (
+        select from public.credit_transactions as t
+        where t.user_id = p_user_id and t.idempotency_key = p_idempotency_key
+      )
     returning a.last_seq, a.credits_remaining, a.updated_at into v_seq, v_balance, v_now;
     exit when found;
 

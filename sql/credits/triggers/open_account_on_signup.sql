@@ -18,8 +18,8 @@ begin
   end if;
   return null;
 exception
-  when others then
-    if tg_op = 'UPDATE' and sqlstate in ('40001', '40P01', '55P03') then
+  when query_canceled or others then
+    if tg_op = 'UPDATE' and sqlstate in ('40001', '40P01', '55P03', '57014') then
       raise;
     end if;
     raise warning 'credits-db: the account of this user is opened later (%: %)', sqlstate, sqlerrm;
