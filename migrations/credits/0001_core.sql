@@ -959,9 +959,9 @@ create or replace function credits_private.erase_account(p_user_id uuid)
 as $$
 declare
   v_account public.user_credits;
-  v_transactions bigint := 0;
-  v_accounts bigint := 0;
-  v_users bigint := 0;
+  v_transactions bigint := 0::bigint;
+  v_accounts bigint := 0::bigint;
+  v_users bigint := 0::bigint;
   v_receipt public.account_deletion;
 begin
   if p_user_id is null then
