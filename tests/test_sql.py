@@ -2,7 +2,7 @@
 
 A file is pgTAP: plan, assertions, finish, in one transaction that is rolled back. Where the server has the
 extension (Debian's does) it is used; elsewhere tests/tap.sql stands in, with the few functions that the files
-call. Both must exist for a file to be worth anything, so the run says which of them it used.
+call. A file must pass with either.
 """
 
 from __future__ import annotations
