@@ -12,7 +12,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -86,10 +88,12 @@ def push(
         typer.secho(gift, fg="yellow")
         return yes or dry_run or (sys.stdin.isatty() and typer.confirm("Go on?"))
 
-    with database(db_url, use_local) as connection:
+    with database(db_url, use_local) as connection, ExitStack() as screen:
+        bar = cache(lambda users: screen.enter_context(typer.progressbar(length=users, label="Opening accounts")))
+        progress = lambda opened, users: bar(users).update(opened - bar(users).pos)  # noqa: E731
         typer.secho(f"{'Dry run: ' if dry_run else ''}{target(connection)}", bold=True)
         report = lambda migration: good(migration.id)  # noqa: E731
-        done = migrations.push(connection, to=to, dry_run=dry_run, confirm=confirm, report=report)
+        done = migrations.push(connection, to=to, dry_run=dry_run, confirm=confirm, report=report, progress=progress)
     if dry_run:
         typer.echo(f"{len(done)} to apply. Nothing was changed.")
     else:
@@ -132,6 +136,18 @@ def verify(db_url: DbUrl = None, use_local: Local = False, as_json: AsJson = Fal
     else:
         good(f"{title} is what credits-db ships.")
     raise typer.Exit(2 if drift else 0)
+
+
+@app.command()
+def export(directory: Annotated[Path, typer.Argument(help="For instance supabase/migrations.")]) -> None:
+    """Write the migrations as files for supabase db push.
+
+    A file that is there already stays; one that was edited is refused.
+    """
+    written = migrations.export(directory)
+    for path in written:
+        good(str(path))
+    typer.echo("Next: supabase db push" if written else "Nothing to write: the folder has them all.")
 
 
 @app.command()

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import psycopg
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
@@ -26,7 +27,9 @@ from yoyo.migrations import read_migrations, read_sql_migration, topological_sor
 Connection: TypeAlias = psycopg.Connection[Any]
 
 TRACK = "credits"
-LOCK_TIMEOUT = "5s"
+PUSH_TIMEOUT = "5s"  # how long a push waits for another one
+LOCK_TIMEOUT = "1s"  # and for a lock: whoever waits for one on auth.users stops every sign-up behind it
+BATCH = 1000  # users whose accounts are opened in one transaction
 _BACKFILL = "0003_open_existing_accounts"
 _SIGNATURE = re.compile(r"create or replace function ([^$]*?)\n  language")
 
@@ -77,7 +80,9 @@ def shipped() -> list[Migration]:
 
 def history(connection: Connection) -> dict[str, str]:
     """What the database has: the SHA-256 of each applied migration by its id, in the order of applying."""
-    if connection.execute("select to_regclass('credits_private.migrations')").fetchone() == (None,):
+    # not to_regclass, which after the wait for another push may still answer from a cache filled before it
+    query = "select from pg_catalog.pg_tables where schemaname = 'credits_private' and tablename = 'migrations'"
+    if connection.execute(query).fetchone() is None:
         return {}
     rows = connection.execute("select id, sha256 from credits_private.migrations order by applied_at, id")
     return dict(rows.fetchall())
@@ -114,11 +119,12 @@ def push(
     dry_run: bool = False,
     confirm: Callable[[str], bool] = lambda _: True,
     report: Callable[[Migration], None] = lambda _: None,
+    progress: Callable[[int, int], None] = lambda opened, users: None,
 ) -> list[Migration]:
     """Apply what is pending, up to the id `to`, and return it. The connection must be in autocommit mode.
 
-    `confirm` is asked before existing users get credits. A dry run does everything and rolls it back.
-    Raises Refusal, or psycopg errors with file and line in a note.
+    `confirm` is asked before existing users get credits, `progress` is told how many of how many have their account.
+    A dry run does everything and rolls it back. Raises Refusal, or psycopg errors with file and line in a note.
     """
     todo, done = pending(connection), []
     if to is not None:
@@ -132,26 +138,28 @@ def push(
         if todo:
             _prepare(connection)
         for migration in todo:
-            if migration.id == _BACKFILL and (gift := _gift(connection)) and not confirm(gift):
-                raise Refusal(
-                    f"Stopped before {migration.id}; all before it is in place. To give another amount: "
-                    "credits-db settings set signup_bonus N, then push again."
-                )
+            if migration.id == _BACKFILL:
+                _open_accounts(connection, confirm, progress)
             if _apply(connection, migration):
                 report(migration)
                 done.append(migration)
     return done
 
 
+def _limit(connection: Connection, lock_timeout: str) -> None:
+    connection.execute("select set_config('lock_timeout', %s, true)", [lock_timeout])
+
+
 def _lock(connection: Connection) -> None:
-    connection.execute("select set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+    _limit(connection, PUSH_TIMEOUT)
     connection.execute("select pg_advisory_xact_lock(hashtextextended('credits_private.migrations', 0))")
+    _limit(connection, LOCK_TIMEOUT)
 
 
 _patiently = retry(
-    retry=retry_if_exception_type(psycopg.errors.LockNotAvailable),
+    retry=retry_if_exception_type((psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)),
     wait=wait_random_exponential(max=5),
-    stop=stop_after_attempt(5),
+    stop=stop_after_attempt(10),
     reraise=True,
 )
 
@@ -195,58 +203,58 @@ def _line(source: str, statements: Sequence[str], failed: int, position: str | N
     return source.count("\n", 0, start + inner) + 1
 
 
-def _gift(connection: Connection) -> str | None:
-    """Who would get credits from opening the accounts of existing users, in words; None when nobody would."""
+def _open_accounts(
+    connection: Connection, confirm: Callable[[str], bool], progress: Callable[[int, int], None]
+) -> None:
+    """Open the accounts of existing users, in batches, so that nobody waits for more than one."""
     row = connection.execute(
         """
-        select count(*), (select s.value::bigint from credits_private.settings as s where s.name = 'signup_bonus')
+        select
+          count(*),
+          count(*) filter (where not u.is_anonymous),
+          (select s.value::bigint from credits_private.settings as s where s.name = 'signup_bonus')
         from auth.users as u
-        where not u.is_anonymous and not exists (select from public.user_credits as a where a.user_id = u.id)
+        where not exists (select from public.user_credits as a where a.user_id = u.id)
         """
     ).fetchone()
-    users, bonus = row or (0, 0)
-    if not users or not bonus:
-        return None
-    return f"{users} existing users get {bonus} credits each as their signup bonus, {users * bonus} in all."
+    users, rewarded, bonus = row or (0, 0, 0)
+    gift = f"{rewarded} existing users get {bonus} credits each as their signup bonus, {rewarded * bonus} in all."
+    if rewarded and bonus and not confirm(gift):
+        raise Refusal(
+            f"Stopped before {_BACKFILL}; all before it is in place. To give another amount: "
+            "credits-db settings set signup_bonus N, then push again."
+        )
+    opened, last = 0, _open_batch(connection, UUID(int=0))
+    while last:
+        opened += BATCH
+        progress(min(opened, users), users)
+        last = _open_batch(connection, last)
+
+
+@_patiently
+def _open_batch(connection: Connection, start: UUID) -> UUID | None:
+    with connection.transaction():
+        _limit(connection, LOCK_TIMEOUT)
+        row = connection.execute("select credits_private.open_accounts(%s, %s)", [start, BATCH]).fetchone()
+        return row[0] if row else None
 
 
 @_patiently
 def _prepare(connection: Connection) -> None:
-    """Make what the first migration needs: history tables, and on plain Postgres the roles and schema auth."""
+    """Give plain Postgres the roles and the schema auth of Supabase, and refuse a database that cannot have credits."""
     with connection.transaction():
         _lock(connection)
-        row = connection.execute(
-            """
-            select
-              to_regnamespace('auth') is not null as schema,
-              to_regprocedure('auth.uid()') is not null and 2 = (
-                select count(*)
-                from pg_attribute as a
-                where a.attrelid = to_regclass('auth.users')
-                  and (a.attname, a.atttypid) in (('id', 'uuid'::regtype), ('is_anonymous', 'boolean'::regtype))
-              ) as whole,
-              (select count(*) from pg_roles where rolname in ('anon', 'authenticated', 'service_role')) as roles,
-              coalesce(to_regclass('public.user_credits'), to_regclass('public.credit_transactions')) as taken
-            """
-        ).fetchone()
-        schema, whole, roles, taken = row or (False, False, 0, None)
-        if taken and not history(connection):
-            raise Refusal(f"There is a table {taken} already, and it is not credits-db's: rename it first.")
-        if not schema:
-            _install(connection, "plain")
-        elif not whole:
-            raise Refusal(
-                "There is a schema auth, but without the table auth.users (id uuid, is_anonymous boolean) and the "
-                "function auth.uid() that Supabase has. credits-db makes them where there is no schema auth."
-            )
-        elif roles < 3:
-            raise Refusal("The roles anon, authenticated and service_role are missing: this is no Supabase database.")
-        _install(connection, "push")
+        if connection.execute("select from pg_catalog.pg_namespace where nspname = 'auth'").fetchone() is None:
+            for path in _objects("plain"):
+                connection.execute(path.read_bytes())
+        try:
+            connection.execute(_text("preflight.sql").encode())
+        except psycopg.errors.ObjectNotInPrerequisiteState as error:
+            raise Refusal(error.diag.message_primary) from error
 
 
-def _install(connection: Connection, track: str) -> None:
-    for path in _objects(track):
-        connection.execute(path.read_bytes())
+def _text(name: str) -> str:
+    return (Path(__file__).parent / name).read_text()
 
 
 def _objects(track: str) -> list[Path]:
@@ -267,7 +275,7 @@ def definition(name: str | None = None) -> str:
 
 def surface(connection: Connection, ours: Sequence[str] | None = None) -> list[str]:
     """Everything that this database exposes of credits-db, one line a fact; `ours` names its objects in public."""
-    query = (Path(__file__).parent / "surface.sql").read_bytes()
+    query = _text("surface.sql").encode()
     with connection.transaction():
         connection.execute("select set_config('search_path', '', true)")
         return [row[0] for row in connection.execute(query, {"ours": None if ours is None else list(ours)})]
@@ -322,6 +330,37 @@ def new(name: str) -> Path:
     check = "-- check: what must hold now\ndo $$ begin raise exception 'write the check'; end $$;\n"
     target.write_text(header + "\n".join([*parts, check]))
     return target
+
+
+def export(directory: Path) -> list[Path]:
+    """Write the migrations that the folder lacks as files for `supabase db push`, and return those.
+
+    A file keeps its name for ever; a new one comes after all that are there, so that every database gets them in the
+    order in which they were written. Raises Refusal, and writes nothing, when a file was edited or has gone.
+    """
+    written, first = dict[Path, str](), _text("preflight.sql")
+    present = {path.name.partition("_")[0]: path for path in directory.glob("[0-9]*_*.sql")}
+    newest, known = max(map(int, present), default=0), {path.name.partition("_")[2]: path for path in present.values()}
+    for migration in shipped():
+        name, text = f"{TRACK}_{migration.id}.sql", _text("export.sql")
+        facts = {"id": migration.id, "sha256": migration.sha256, "preflight": first, "sql": migration.path.read_text()}
+        for word, value in facts.items():
+            text = text.replace(f"<{word}>", value)
+        first = ""
+        if not (path := known.get(name)):
+            newest = max(newest + 100, 20261121000000 + 100 * int(migration.id[:4]))
+            written[directory / f"{newest}_{name}"] = text
+        elif written:
+            raise Refusal(f"{path} is there, but a migration before it is not: put back what was deleted.")
+        elif path.read_text() != text:
+            raise Refusal(
+                f"{path} was edited. An exported migration never changes: put the old text back, "
+                "and write a migration of your own."
+            )
+    directory.mkdir(parents=True, exist_ok=True)
+    for path, text in written.items():
+        path.write_text(text, newline="\n")
+    return list(written)
 
 
 @contextmanager

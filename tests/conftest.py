@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pytest_postgresql.janitor import DatabaseJanitor
 
-from credits_db import local, migrations
+from credits_db import cli, local, migrations
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -193,6 +194,42 @@ def empty(templates: Templates, flavour: str) -> Iterator[Database]:
     """A database of the test's own that nobody has pushed to."""
     with templates.clone(flavour, pushed=False) as database:
         yield database
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of sql/ and migrations/ that a test may edit, and that push believes to be what ships."""
+    for name in ("sql", "migrations"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    monkeypatch.setattr(migrations, "folder", lambda name: tmp_path / name)
+    return tmp_path
+
+
+class Outcome:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """credits-db with these arguments, in this process; the message of sys.exit goes to err, with code 1."""
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+
+    def call(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["credits-db", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            cli.main()
+        captured = capsys.readouterr()
+        if isinstance(exit.value.code, str):
+            return Outcome(1, captured.out, captured.err + exit.value.code)
+        return Outcome(exit.value.code or 0, captured.out, captured.err)
+
+    return call
 
 
 def assert_books_add_up(connection: psycopg.Connection[Any]) -> None:

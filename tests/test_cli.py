@@ -8,41 +8,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Database, Templates
+from conftest import Database, Run, Templates
 
-from credits_db import cli, migrations
+from credits_db import migrations
 
 IDS = [migration.id for migration in migrations.shipped()]
-
-
-class Outcome:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """credits-db with these arguments, in this process; the message of sys.exit goes to err, with code 1."""
-    monkeypatch.delenv("DATABASE_URL", raising=False)
-
-    def call(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["credits-db", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-        captured = capsys.readouterr()
-        if isinstance(exit.value.code, str):
-            return Outcome(1, captured.out, captured.err + exit.value.code)
-        return Outcome(exit.value.code or 0, captured.out, captured.err)
-
-    return call
 
 
 def test_help_names_every_command_and_is_fast() -> None:

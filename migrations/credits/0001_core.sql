@@ -1,6 +1,6 @@
 -- The core: balances, the ledger, and the RPCs that move them.
 --
--- Locks auth.users for an instant, for the foreign key and the trigger; nothing here reads it.
+-- Locks nothing that was there before: what joins it to auth.users comes next.
 
 -- from sql/credits/schemas.sql
 -- credits_private: the house behind the door.
@@ -119,6 +119,121 @@ comment on column public.ledger_violation.found is
 
 revoke all on type public.ledger_violation from public, anon, authenticated, service_role;
 grant usage on type public.ledger_violation to service_role;
+-- end
+
+-- from sql/credits/tables/migrations.sql
+-- migrations: which migrations this database has, and with which text.
+--
+-- Written in the transaction of the migration itself, by credits-db push or by the exported file, so a row is
+-- there if and only if its migration is. The checksum is what tells an edited file from the one that was applied.
+
+create table credits_private.migrations (
+  id text primary key,
+  sha256 text not null,
+  applied_at timestamptz not null default clock_timestamp(),
+  applied_by text not null default session_user
+);
+
+comment on table credits_private.migrations is
+  'The migrations that this database has, one row each, written in the transaction of the migration.';
+comment on column credits_private.migrations.id is
+  'The name of the file without its ending.';
+comment on column credits_private.migrations.sha256 is
+  'SHA-256 of the file as it was applied, in hex.';
+comment on column credits_private.migrations.applied_at is
+  'When it was applied.';
+comment on column credits_private.migrations.applied_by is
+  'The role that was logged in.';
+
+revoke all on table credits_private.migrations from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/tables/yoyo.sql
+-- The tables of yoyo, version 2, so that `yoyo list` agrees with credits-db status.
+--
+-- record_migration writes a row of _yoyo_migration and of _yoyo_log beside its own; yoyo_lock stays empty, because
+-- push uses an advisory lock that cannot be left behind. Names and types are yoyo's.
+
+create table credits_private._yoyo_migration (
+  migration_hash varchar(64) primary key,
+  migration_id varchar(255),
+  applied_at_utc timestamp
+);
+
+create table credits_private._yoyo_log (
+  id varchar(36) primary key,
+  migration_hash varchar(64),
+  migration_id varchar(255),
+  operation varchar(10),
+  username varchar(255),
+  hostname varchar(255),
+  comment varchar(255),
+  created_at_utc timestamp
+);
+
+create table credits_private._yoyo_version (
+  version integer primary key,
+  installed_at_utc timestamp
+);
+
+create table credits_private.yoyo_lock (
+  locked integer primary key default 1,
+  ctime timestamp,
+  pid integer not null
+);
+
+insert into credits_private._yoyo_version (version, installed_at_utc)
+values (2, timezone('utc', now()));
+
+comment on table credits_private._yoyo_migration is
+  'What yoyo takes for applied; written by record_migration.';
+comment on table credits_private._yoyo_log is
+  'The log of yoyo; written by record_migration.';
+comment on table credits_private._yoyo_version is
+  'The version of yoyo''s own tables.';
+comment on table credits_private.yoyo_lock is
+  'The lock of yoyo; credits-db push does not use it.';
+
+revoke all on table
+  credits_private._yoyo_migration,
+  credits_private._yoyo_log,
+  credits_private._yoyo_version,
+  credits_private.yoyo_lock
+from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/record_migration.sql
+-- record_migration: notes that a migration was applied, for us and for yoyo.
+--
+-- Called by credits-db push and by exported files, as the last statement of the migration's own transaction.
+
+create or replace function credits_private.record_migration(
+  p_id text,
+  p_sha256 text,
+  p_user text,
+  p_host text
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_hash pg_catalog.text := encode(sha256(convert_to(p_id, 'UTF8')), 'hex');
+  v_now pg_catalog.timestamp := timezone('utc', clock_timestamp());
+begin
+  insert into credits_private.migrations (id, sha256) values (p_id, p_sha256);
+  insert into credits_private._yoyo_migration (migration_hash, migration_id, applied_at_utc)
+  values (v_hash, p_id, v_now);
+  insert into credits_private._yoyo_log (id, migration_hash, migration_id, operation, username, hostname, created_at_utc)
+  values (gen_random_uuid()::pg_catalog.text, v_hash, p_id, 'apply', p_user, p_host, v_now);
+end;
+$$;
+
+comment on function credits_private.record_migration(text, text, text, text) is
+  'Notes that a migration was applied: its name, the SHA-256 of its file, and who applied it from where.';
+
+revoke all on function credits_private.record_migration(text, text, text, text) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/now.sql
@@ -263,10 +378,10 @@ revoke all on function credits_private.set_setting(text, text) from public, anon
 -- Read by its user (row level security) and by services; written by nobody but the engine in
 -- credits_private. Whoever changes credits locks this row first, so operations of one user queue and two
 -- users never wait for each other. Small, with no index but its key and room in each page, so that an
--- update stays on its page (HOT). It goes with its auth.users row, and never before.
+-- update stays on its page (HOT). It goes with its auth.users row, and never before (references/user_credits.sql).
 
 create table public.user_credits (
-  user_id uuid primary key references auth.users (id) on delete cascade,
+  user_id uuid primary key,
   credits_remaining bigint not null default 0,
   credits_held bigint not null default 0,
   total_credits bigint not null default 0,
@@ -699,6 +814,60 @@ comment on function credits_private.open_account(uuid) is
   'Opens the account of a user and grants the signup bonus, both at most once. Raises PT401 not_authenticated for null and PT404 account_not_found.';
 
 revoke all on function credits_private.open_account(uuid) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/open_accounts.sql
+-- open_accounts: opens the accounts of users who were there before credits-db, a batch at a time.
+--
+-- Called by credits-db push in transactions of its own, so that no user waits for all others, and by the migration
+-- for whoever is left. Takes the next p_limit users without an account, in the order of their ids and from
+-- p_from on, and says with which id to go on. The users are share-locked first, so no account outlives a deletion.
+
+create or replace function credits_private.open_accounts(
+  p_from uuid,
+  p_limit integer
+)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_users pg_catalog.uuid[] := array(
+    select u.id
+    from auth.users as u
+    where u.id >= p_from and not exists (select from public.user_credits as a where a.user_id = u.id)
+    order by u.id
+    limit p_limit
+    for key share of u
+  );
+  v_now pg_catalog.timestamptz := credits_private.now();
+begin
+  with opened as (
+    insert into public.user_credits (user_id, credits_remaining, total_credits, last_seq, created_at, updated_at)
+    select u.id, b.bonus, b.bonus, sign(b.bonus), v_now, v_now
+    from auth.users as u
+    cross join lateral credits_private.signup_bonus_for(u.id) as b (bonus)
+    where u.id = any (v_users)
+    on conflict (user_id) do nothing
+    returning *
+  )
+  insert into public.credit_transactions (
+    user_id, seq, amount, balance_after, created_at, type, idempotency_key, description
+  )
+  select
+    o.user_id, o.last_seq, o.credits_remaining, o.credits_remaining, o.created_at,
+    'signup_bonus', 'credits:signup_bonus', 'Signup bonus'
+  from opened as o
+  where o.last_seq > 0;
+  return v_users[cardinality(v_users)];
+end;
+$$;
+
+comment on function credits_private.open_accounts(uuid, integer) is
+  'Opens accounts, with the signup bonus, for the next p_limit users who have none, from the id p_from on. Returns the last of them, to go on with; null when nobody was left.';
+
+revoke all on function credits_private.open_accounts(uuid, integer) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/lock_account.sql
@@ -2132,47 +2301,6 @@ alter table public.user_credits enable always trigger remove_ledger;
 
 comment on trigger remove_ledger on public.user_credits is
   'The ledger goes with its account.';
--- end
-
--- from sql/credits/triggers/open_account_on_signup.sql
--- open_account_on_signup: a new user has an account, and a sign-up never fails because of it.
---
--- Whatever goes wrong here becomes a warning in the log: the account is then opened by the first operation
--- of the user. Metadata is not looked at, since users choose theirs. An anonymous user who converts gets
--- the bonus that they could not have before; a passing conflict there is raised, for whoever asked to try
--- again, since nothing later would grant it. No comment on the trigger: on Supabase only the owner of auth.users
--- may write one.
-
-create or replace function credits_private.open_account_on_signup()
-  returns trigger
-  language plpgsql
-  security definer
-  set search_path = ''
-as $$
-begin
-  if tg_op = 'INSERT' or old.is_anonymous and not new.is_anonymous then
-    perform credits_private.open_account(new.id);
-  end if;
-  return null;
-exception
-  when query_canceled or others then
-    if tg_op = 'UPDATE' and sqlstate in ('40001', '40P01', '55P03', '57014') then
-      raise;
-    end if;
-    raise warning 'credits-db: the account of this user is opened later (%: %)', sqlstate, sqlerrm;
-    return null;
-end;
-$$;
-
-comment on function credits_private.open_account_on_signup() is
-  'Trigger on auth.users: opens the account of a new user, and grants the signup bonus to one who was anonymous. Never fails a sign-up.';
-
-revoke all on function credits_private.open_account_on_signup() from public, anon, authenticated, service_role;
-
-create or replace trigger open_account_on_signup
-  after insert or update of is_anonymous on auth.users
-  for each row
-  execute function credits_private.open_account_on_signup();
 -- end
 
 -- check: what must hold before anything else may be built on this

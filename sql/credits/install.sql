@@ -8,6 +8,9 @@
 \ir types/credit_usage.sql
 \ir types/account_deletion.sql
 \ir types/ledger_violation.sql
+\ir tables/migrations.sql
+\ir tables/yoyo.sql
+\ir private/record_migration.sql
 \ir private/now.sql
 \ir tables/settings.sql
 \ir private/set_setting.sql
@@ -21,6 +24,7 @@
 \ir private/move_balance.sql
 \ir private/post.sql
 \ir private/open_account.sql
+\ir private/open_accounts.sql
 \ir private/lock_account.sql
 \ir private/find_replay.sql
 \ir private/spend.sql
@@ -57,7 +61,8 @@
 \ir triggers/keep_ledger.sql
 \ir triggers/keep_accounts.sql
 \ir triggers/remove_ledger.sql
-\ir triggers/open_account_on_signup.sql
 
+\ir references/user_credits.sql
+\ir triggers/open_account_on_signup.sql
 \ir policies/user_credits.sql
 \ir policies/credit_transactions.sql

@@ -3,10 +3,10 @@
 -- Read by its user (row level security) and by services; written by nobody but the engine in
 -- credits_private. Whoever changes credits locks this row first, so operations of one user queue and two
 -- users never wait for each other. Small, with no index but its key and room in each page, so that an
--- update stays on its page (HOT). It goes with its auth.users row, and never before.
+-- update stays on its page (HOT). It goes with its auth.users row, and never before (references/user_credits.sql).
 
 create table public.user_credits (
-  user_id uuid primary key references auth.users (id) on delete cascade,
+  user_id uuid primary key,
   credits_remaining bigint not null default 0,
   credits_held bigint not null default 0,
   total_credits bigint not null default 0,

@@ -1,11 +1,9 @@
 -- migrations: which migrations this database has, and with which text.
 --
--- Written by credits-db push in the transaction of the migration itself, so a row is there if and only if
--- its migration is. The checksum is what tells an edited file from the one that was applied.
+-- Written in the transaction of the migration itself, by credits-db push or by the exported file, so a row is
+-- there if and only if its migration is. The checksum is what tells an edited file from the one that was applied.
 
-create schema if not exists credits_private;
-
-create table if not exists credits_private.migrations (
+create table credits_private.migrations (
   id text primary key,
   sha256 text not null,
   applied_at timestamptz not null default clock_timestamp(),

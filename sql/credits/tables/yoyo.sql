@@ -1,15 +1,15 @@
 -- The tables of yoyo, version 2, so that `yoyo list` agrees with credits-db status.
 --
--- credits-db push writes a row of _yoyo_migration and of _yoyo_log beside its own; yoyo_lock stays empty,
--- because push uses an advisory lock that cannot be left behind. Names and types are yoyo's.
+-- record_migration writes a row of _yoyo_migration and of _yoyo_log beside its own; yoyo_lock stays empty, because
+-- push uses an advisory lock that cannot be left behind. Names and types are yoyo's.
 
-create table if not exists credits_private._yoyo_migration (
+create table credits_private._yoyo_migration (
   migration_hash varchar(64) primary key,
   migration_id varchar(255),
   applied_at_utc timestamp
 );
 
-create table if not exists credits_private._yoyo_log (
+create table credits_private._yoyo_log (
   id varchar(36) primary key,
   migration_hash varchar(64),
   migration_id varchar(255),
@@ -20,25 +20,24 @@ create table if not exists credits_private._yoyo_log (
   created_at_utc timestamp
 );
 
-create table if not exists credits_private._yoyo_version (
+create table credits_private._yoyo_version (
   version integer primary key,
   installed_at_utc timestamp
 );
 
-create table if not exists credits_private.yoyo_lock (
+create table credits_private.yoyo_lock (
   locked integer primary key default 1,
   ctime timestamp,
   pid integer not null
 );
 
 insert into credits_private._yoyo_version (version, installed_at_utc)
-values (2, timezone('utc', now()))
-on conflict (version) do nothing;
+values (2, timezone('utc', now()));
 
 comment on table credits_private._yoyo_migration is
-  'What yoyo takes for applied; written by credits-db push.';
+  'What yoyo takes for applied; written by record_migration.';
 comment on table credits_private._yoyo_log is
-  'The log of yoyo; written by credits-db push.';
+  'The log of yoyo; written by record_migration.';
 comment on table credits_private._yoyo_version is
   'The version of yoyo''s own tables.';
 comment on table credits_private.yoyo_lock is

@@ -1,6 +1,6 @@
 -- record_migration: notes that a migration was applied, for us and for yoyo.
 --
--- Called by credits-db push as the last statement of the migration's own transaction.
+-- Called by credits-db push and by exported files, as the last statement of the migration's own transaction.
 
 create or replace function credits_private.record_migration(
   p_id text,

@@ -1,0 +1,115 @@
+-- What joins the core to auth.users: the reference, the trigger for new users, the policies.
+--
+-- The first two lock auth.users against sign-ups until the transaction ends, and on Supabase a policy may lock every
+-- table of auth. So this migration is short and does nothing else.
+--
+-- depends: 0001_core
+
+-- from sql/credits/references/user_credits.sql
+-- The reference of user_credits to auth.users: an account goes with its user.
+--
+-- Apart from the table, because it locks auth.users against every sign-up and sign-in until its transaction
+-- ends: it belongs into a migration that does little else.
+
+alter table public.user_credits
+  add constraint user_credits_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade;
+-- end
+
+-- from sql/credits/triggers/open_account_on_signup.sql
+-- open_account_on_signup: a new user has an account, and a sign-up never fails because of it.
+--
+-- Whatever goes wrong here becomes a warning in the log: the account is then opened by the first operation
+-- of the user. Metadata is not looked at, since users choose theirs. An anonymous user who converts gets
+-- the bonus that they could not have before; a passing conflict there is raised, for whoever asked to try
+-- again, since nothing later would grant it. No comment on the trigger: on Supabase only the owner of auth.users
+-- may write one.
+
+create or replace function credits_private.open_account_on_signup()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' or old.is_anonymous and not new.is_anonymous then
+    perform credits_private.open_account(new.id);
+  end if;
+  return null;
+exception
+  when query_canceled or others then
+    if tg_op = 'UPDATE' and sqlstate in ('40001', '40P01', '55P03', '57014') then
+      raise;
+    end if;
+    raise warning 'credits-db: the account of this user is opened later (%: %)', sqlstate, sqlerrm;
+    return null;
+end;
+$$;
+
+comment on function credits_private.open_account_on_signup() is
+  'Trigger on auth.users: opens the account of a new user, and grants the signup bonus to one who was anonymous. Never fails a sign-up.';
+
+revoke all on function credits_private.open_account_on_signup() from public, anon, authenticated, service_role;
+
+create or replace trigger open_account_on_signup
+  after insert or update of is_anonymous on auth.users
+  for each row
+  execute function credits_private.open_account_on_signup();
+-- end
+
+-- from sql/credits/policies/user_credits.sql
+-- Policies of user_credits: users see their own balance, services see all; nobody writes.
+
+create policy "users read their own balance"
+  on public.user_credits
+  for select
+  to authenticated
+  using (user_id = (select auth.uid()));
+
+create policy "services read every balance"
+  on public.user_credits
+  for select
+  to service_role
+  using (true);
+-- end
+
+-- from sql/credits/policies/credit_transactions.sql
+-- Policies of credit_transactions: users see their own ledger, services see all and may add rows.
+
+create policy "users read their own ledger"
+  on public.credit_transactions
+  for select
+  to authenticated
+  using (user_id = (select auth.uid()));
+
+create policy "services read every ledger"
+  on public.credit_transactions
+  for select
+  to service_role
+  using (true);
+
+create policy "services add to every ledger"
+  on public.credit_transactions
+  for insert
+  to service_role
+  with check (true);
+-- end
+
+-- check: every table of the API has row level security and a policy for those who may read it
+do $$
+begin
+  if (
+    select count(*)
+    from pg_catalog.pg_policies as p
+    where p.schemaname = 'public' and p.tablename in ('user_credits', 'credit_transactions')
+  ) <> 5 then
+    raise exception 'a policy of credits is missing';
+  end if;
+  if exists (
+    select
+    from pg_catalog.pg_class as c
+    where c.oid in ('public.user_credits'::regclass, 'public.credit_transactions'::regclass) and not c.relrowsecurity
+  ) then
+    raise exception 'a table of credits has no row level security';
+  end if;
+end;
+$$;
