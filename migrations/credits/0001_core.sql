@@ -152,34 +152,38 @@ revoke all on table credits_private.migrations from public, anon, authenticated,
 -- The tables of yoyo, version 2, so that `yoyo list` agrees with credits-db status.
 --
 -- record_migration writes a row of _yoyo_migration and of _yoyo_log beside its own; yoyo_lock stays empty, because
--- push uses an advisory lock that cannot be left behind. Names and types are yoyo's.
+-- push uses an advisory lock that cannot be left behind. Names are yoyo's, and so are instants without a time zone.
 
 create table credits_private._yoyo_migration (
-  migration_hash varchar(64) primary key,
-  migration_id varchar(255),
+  migration_hash text primary key,
+  migration_id text,
+  -- squawk-ignore prefer-timestamp-tz
   applied_at_utc timestamp
 );
 
 create table credits_private._yoyo_log (
-  id varchar(36) primary key,
-  migration_hash varchar(64),
-  migration_id varchar(255),
-  operation varchar(10),
-  username varchar(255),
-  hostname varchar(255),
-  comment varchar(255),
+  id text primary key,
+  migration_hash text,
+  migration_id text,
+  operation text,
+  username text,
+  hostname text,
+  comment text,
+  -- squawk-ignore prefer-timestamp-tz
   created_at_utc timestamp
 );
 
 create table credits_private._yoyo_version (
-  version integer primary key,
+  version bigint primary key,
+  -- squawk-ignore prefer-timestamp-tz
   installed_at_utc timestamp
 );
 
 create table credits_private.yoyo_lock (
-  locked integer primary key default 1,
+  locked bigint primary key default 1,
+  -- squawk-ignore prefer-timestamp-tz
   ctime timestamp,
-  pid integer not null
+  pid bigint not null
 );
 
 insert into credits_private._yoyo_version (version, installed_at_utc)
