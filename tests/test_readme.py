@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,17 +16,18 @@ from psycopg import sql
 
 from credits_db import Client, cli
 
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+README = ROOT / "README.md"
 LANGUAGES = ("python", "bash", "sql", "js")
 
 
-def blocks(language: str) -> list[str]:
-    return [text for found, text in BLOCKS if found == language]
+def blocks(language: str, document: Path = README) -> list[str]:
+    """The code blocks of a document in this language, in their order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
 
 
 def test_every_block_has_a_language_that_is_run_below() -> None:
-    assert {language for language, _ in BLOCKS} == set(LANGUAGES)
-    assert [len(blocks(language)) for language in LANGUAGES] == [1, 2, 1, 2]
+    assert set(re.findall(r"^```(\w+)$", README.read_text(), re.MULTILINE)) == set(LANGUAGES)
+    assert [len(blocks(language)) for language in LANGUAGES] == [1, 3, 1, 2]
 
 
 def test_the_python_example_sells_spends_and_runs_dry(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,7 +104,7 @@ def test_an_app_may_spend_by_itself(database: Database) -> None:
 
 def test_the_commands_install_and_verify(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", empty.dsn())
-    commands = [line.split("#")[0].split() for line in blocks("bash")[1].splitlines()]
+    commands = [line.split("#")[0].split() for line in blocks("bash")[2].splitlines()]
     assert commands[0] == ["pip", "install", "'credits-db[local]'"]
     for command in commands[1:]:
         monkeypatch.setattr(sys, "argv", command)
@@ -111,10 +113,14 @@ def test_the_commands_install_and_verify(empty: Database, monkeypatch: pytest.Mo
         assert not exit.value.code, command
 
 
+def test_the_two_commands_for_supabase_are_those_of_its_document() -> None:
+    assert blocks("bash")[1] == blocks("bash", ROOT / "docs" / "supabase.md")[0]
+
+
 def test_the_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     documents = "\n".join((ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md"))
-    targets = set(re.findall(r"(?:^|`)make ([a-z]+)", documents, re.MULTILINE))
+    targets = set(re.findall(r"(?:^|`)make ([a-z-]+)", documents, re.MULTILINE))
     assert {"demo", "test", "check"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -1,0 +1,95 @@
+"""docs/ is followed to the letter: its blocks run in their order, on a server of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psycopg
+import pytest
+from conftest import ROOT, Database, assert_books_add_up
+from test_readme import blocks
+
+from credits_db import local
+
+PLAIN = ROOT / "docs" / "plain-postgres.md"
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[dict[str, str]]:
+    """A Postgres that the environment points to, with credits-db and the programs of Postgres on the PATH."""
+    with tempfile.TemporaryDirectory() as home:
+        os.chmod(home, 0o755)  # the server of root runs as somebody else
+        with local.running(Path(home) / "server", durable=False) as server:
+            path = f"{Path(sys.executable).parent}:{local.bin_dir()}:{os.environ['PATH']}"
+            where = {"PGHOST": str(server.socket_dir), "PGPORT": str(server.port), "PGUSER": "postgres"}
+            yield {**os.environ, **where, "PATH": path, "HOME": home}
+
+
+def bash(script: str, environment: Mapping[str, str], folder: Path) -> str:
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def shop(machine: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Database:
+    """The database of plain-postgres.md, installed as written, with its user and the application's role."""
+    bash(blocks("bash", PLAIN)[0], machine, tmp_path_factory.mktemp("shop"))
+    database = Database("shop", machine["PGHOST"], machine["PGPORT"], "postgres")
+    with database.connect() as owner:
+        for statements in blocks("sql", PLAIN):
+            owner.execute(statements.encode())
+    return database
+
+
+def test_the_application_sells_and_spends_as_written(
+    shop: Database, machine: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("PGHOST", "PGPORT"):
+        monkeypatch.setenv(name, machine[name])
+    exec(blocks("python", PLAIN)[0], {})
+    assert capsys.readouterr().out == "98\n"
+    with shop.connect() as owner:
+        assert_books_add_up(owner)
+
+
+def test_a_backup_is_restored_and_verified_as_written(shop: Database, machine: dict[str, str], tmp_path: Path) -> None:
+    told = bash(blocks("bash", PLAIN)[1], {**machine, "DATABASE_URL": "postgresql:///shop"}, tmp_path)
+    assert "is what credits-db ships" in told
+    assert "(0 rows)" in told
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update public.user_credits set credits_remaining = 9",
+        "update public.credit_transactions set amount = 9",
+        "delete from public.credit_transactions",
+        "truncate public.credit_transactions",
+        "insert into public.credit_transactions (user_id, type, amount, seq) select id, 'bonus', 1, 1 from auth.users",
+        "select from credits_private.settings",
+        "select credits_private.set_setting('signup_bonus', '9')",
+        "alter table public.user_credits disable trigger all",
+        "create table public.mine ()",
+        "set session_replication_role = replica",
+        "set role postgres",
+    ],
+)
+def test_the_role_of_the_application_can_do_no_more_than_the_document_says(shop: Database, statement: str) -> None:
+    with shop.connect("app") as app, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        app.execute(statement.encode())
+
+
+def test_the_role_of_the_application_keeps_the_users(shop: Database) -> None:
+    with shop.connect("app") as app:
+        row = app.execute("insert into auth.users (email) values ('grace@example.com') returning id").fetchone()
+        query = "select credits_remaining from public.user_credits where user_id = %s"
+        assert app.execute(query, row).fetchone() == (3,)
+        app.execute("delete from auth.users where id = %s", row)
+        assert app.execute(query, row).fetchone() is None
