@@ -88,9 +88,15 @@ def push(
         typer.secho(gift, fg="yellow")
         return yes or dry_run or (sys.stdin.isatty() and typer.confirm("Go on?"))
 
-    with database(db_url, use_local) as connection, ExitStack() as screen:
-        bar = cache(lambda users: screen.enter_context(typer.progressbar(length=users, label="Opening accounts")))
-        progress = lambda opened, users: bar(users).update(opened - bar(users).pos)  # noqa: E731
+    screen = ExitStack()
+    bar = cache(lambda users: screen.enter_context(typer.progressbar(length=users, label="Opening accounts")))
+
+    def progress(opened: int, users: int) -> None:
+        bar(users).update(opened - bar(users).pos)
+        if opened == users:
+            screen.close()
+
+    with screen, database(db_url, use_local) as connection:
         typer.secho(f"{'Dry run: ' if dry_run else ''}{target(connection)}", bold=True)
         report = lambda migration: good(migration.id)  # noqa: E731
         done = migrations.push(connection, to=to, dry_run=dry_run, confirm=confirm, report=report, progress=progress)
