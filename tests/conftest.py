@@ -232,6 +232,17 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return call
 
 
+def create_plpgsql_check(database: Database) -> None:
+    """The extension, by the superuser, who makes it on Supabase too. Only Debian's servers have it."""
+    with database.connect("postgres") as superuser:
+        found = superuser.execute("select 1 from pg_available_extensions where name = 'plpgsql_check'").fetchone()
+        if not found:
+            pytest.skip(
+                "this server has no plpgsql_check: run CREDITS_DB_PG_BIN=/usr/lib/postgresql/15/bin with Debian's"
+            )
+        superuser.execute("create extension plpgsql_check")
+
+
 def assert_books_add_up(connection: psycopg.Connection[Any]) -> None:
     """The invariants of the ledger, by the package's own proof and by a sum that shares no line with it."""
     assert connection.execute("select * from credits_private.verify_ledger(null)").fetchall() == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import Templates
+from conftest import Templates, create_plpgsql_check
 
 CHECK = """
 select p.oid::regprocedure::text, c.*
@@ -27,14 +27,7 @@ order by 1
 @pytest.fixture
 def checker(templates: Templates) -> Iterator[psycopg.Connection[Any]]:
     with templates.clone("plain") as database, database.connect() as connection:
-        found = connection.execute("select 1 from pg_available_extensions where name = 'plpgsql_check'").fetchone()
-        if not found:
-            pytest.skip(
-                "this server has no plpgsql_check: run CREDITS_DB_PG_BIN=/usr/lib/postgresql/15/bin with Debian's"
-            )
-        connection.execute(
-            "create schema lint; create extension plpgsql_check schema lint; set search_path = lint, public"
-        )
+        create_plpgsql_check(database)
         yield connection
 
 

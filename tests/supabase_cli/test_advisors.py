@@ -1,0 +1,49 @@
+"""`supabase db advisors`: the security and performance advisors of the dashboard, as many of them as the CLI brings.
+
+The two that it lacks, about definer functions, are in tests/sql/nothing_in_public_goes_around_row_security.sql.
+"""
+
+from __future__ import annotations
+
+import json
+
+from conftest import Database
+
+from supabase_cli.conftest import Supabase
+
+ADVISORS = ["db", "advisors", "--type", "all", "--level", "info", "--output-format", "json"]
+CANARIES = """
+create table public.canary (account uuid references public.user_credits);
+create view public.canaries as select * from public.canary;
+grant select on public.canary, public.canaries to authenticated;
+create table credits_private.canary (id bigint primary key, locked_out bigint);
+alter table credits_private.canary enable row level security;
+create index canary_1 on credits_private.canary (locked_out);
+create index canary_2 on credits_private.canary (locked_out);
+create function credits_private.canary() returns integer language sql as 'select 1';
+"""
+
+
+def advice(supabase: Supabase, database: Database) -> list[str]:
+    done = supabase(database, *ADVISORS)
+    assert done.returncode == 0, done.stderr
+    return [f"{found['level']} {found['name']}: {found['detail']}" for found in json.loads(done.stdout)["results"]]
+
+
+def test_the_advisors_find_nothing_at_any_level(supabase: Supabase, database: Database) -> None:
+    assert advice(supabase, database) == []
+
+
+def test_the_advisors_would_find_what_is_wrong_in_either_schema(supabase: Supabase, database: Database) -> None:
+    with database.connect() as connection:
+        connection.execute(CANARIES)
+    assert {found.partition(":")[0] for found in advice(supabase, database)} == {
+        "ERROR rls_disabled_in_public",
+        "ERROR security_definer_view",
+        "INFO no_primary_key",
+        "INFO rls_enabled_no_policy",
+        "INFO unindexed_foreign_keys",
+        "INFO unused_index",
+        "WARN duplicate_index",
+        "WARN function_search_path_mutable",
+    }
