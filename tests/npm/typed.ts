@@ -68,6 +68,8 @@ const available: number | null = account.credits_available
 const { data: entries } = await supabase.rpc('get_transaction_history').select('id, type').throwOnError()
 const names: (string | null)[] = entries.map((entry) => entry.id)
 
+supabase.from('credit_transactions').insert({ user_id, type: 'bonus', amount: 3 })
+
 // @ts-expect-error: the name of an argument
 supabase.rpc('consume_credit', { credits: 2 })
 // @ts-expect-error: the type of an argument

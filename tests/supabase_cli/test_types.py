@@ -32,7 +32,7 @@ def test_the_types_are_current(supabase: Supabase, database: Database, pytestcon
     assert done.returncode == 0, done.stderr
     if pytestconfig.getoption("update"):
         TYPES.write_text(done.stdout)
-    assert done.stdout == TYPES.read_text(), "run: .venv/bin/pytest tests/supabase_cli/test_types.py --update"
+    assert done.stdout == TYPES.read_text(), "run: make types"
 
 
 def test_right_uses_compile_and_wrong_ones_do_not() -> None:
