@@ -42,8 +42,8 @@ def follow(block: str, database: Database, project: Path) -> str:
         (tools / name).chmod(0o755)
     env = {**SILENCE, "HOME": str(project), "PATH": f"{tools}:{os.defpath}", "DATABASE_URL": database.dsn()}
     env["PYTHONPATH"] = str(ROOT)
-    command = ["bash", "-euo", "pipefail", "-c", block]
-    done = subprocess.run(command, cwd=project, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    words = ["bash", "-euo", "pipefail", "-c", block]
+    done = subprocess.run(words, cwd=project, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
