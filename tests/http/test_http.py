@@ -1,0 +1,460 @@
+"""What an app sees: every RPC and table through PostgREST, by supabase-js and by Supabase's Python client.
+
+Each test signs up its own ada and bob and speaks of them by name (see cases.py); each call is one request at the
+gateway; afterwards the books add up.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+import httpx
+import jwt
+import psycopg
+import pytest
+import stack
+import supabase
+from cases import ACCOUNT, ADA, BROKE, NO_USER, READS, REFUSALS, ROWS, SIGN_IN, WRITES, Case, Refusal, row
+from conftest import ROOT, Templates, assert_books_add_up, sign_up
+from test_readme import JOBS, blocks
+
+from credits_db import Client, errors
+
+SECRET = secrets.token_hex(32)
+HTTP = httpx.Client(trust_env=False)
+TABLES = ("user_credits", "credit_transactions")
+STATUSES = {  # the README's table of errors
+    token: (int(status), code)
+    for status, code, tokens in re.findall(r"^\| (\d{3}) (\w{5}) \| (.*?) \|", (ROOT / "README.md").read_text(), re.M)
+    for token in re.findall(r"\w+", tokens)
+}
+
+Step = tuple[str, tuple[Any, ...], dict[str, Any]]
+
+
+def step(method: str, *args: Any, **options: Any) -> Step:
+    """A method of a Supabase client; a request is a chain of them."""
+    return method, args, options
+
+
+def token(secret: str = SECRET, **claims: object) -> str:
+    return jwt.encode({"aud": "authenticated", "exp": time.time() + 3600, **claims}, secret, "HS256")
+
+
+class Answer(NamedTuple):
+    status: int
+    data: Any = None
+    error: dict[str, Any] | None = None
+
+    @property
+    def code(self) -> str | None:
+        return self.error["code"] if self.error else None
+
+
+def failed(status: int, code: str | None, message: str | None, details: Any = None, hint: str | None = None) -> Answer:
+    return Answer(status, error={"code": code, "message": message, "details": details, "hint": hint})
+
+
+def refused(token: str, hint: str, details: Any = None) -> Answer:
+    """What credits-db refuses to do."""
+    return failed(*STATUSES[token], token, details, hint)
+
+
+def denied(caller: str, what: str) -> Answer:
+    """What Postgres itself answers where a role has no privilege."""
+    return failed(401 if caller == "anon" else 403, "42501", f"permission denied for {what}")
+
+
+@dataclass(slots=True)
+class Api:
+    """A database behind its gateway, the users of a test, and the client by which it calls."""
+
+    owner: psycopg.Connection[Any]
+    gateway: stack.Gateway
+    node: Callable[..., Any]
+    users: dict[str, UUID]
+    client: str = "supabase-js"
+
+    def rpc(self, caller: str, function: str, arguments: dict[str, Any] | None = None, **options: Any) -> Answer:
+        return self.call(caller, step("rpc", function, arguments or {}, **options))
+
+    def read(self, caller: str, table: str, columns: str = "*") -> Answer:
+        return self.call(caller, step("from", table), step("select", columns))
+
+    def call(self, caller: str, *steps: Step) -> Answer:
+        """Make one request: users go in and come out by name, instants as "now", details parsed."""
+        before, text = len(self.gateway.statuses), json.dumps(steps)
+        for name, user in self.users.items():
+            text = text.replace(f'"{name}"', f'"{user}"')
+        made = (self.javascript if self.client == "supabase-js" else self.python)(caller, json.loads(text))
+        assert self.gateway.statuses[before:] == [made.status]
+        text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00", "now", json.dumps(made))
+        for name, user in self.users.items():
+            text = text.replace(str(user), name)
+        status, data, error = json.loads(text)
+        if error and str(error["details"]).startswith("{"):
+            error["details"] = json.loads(error["details"])
+        return Answer(status, data, error)
+
+    def javascript(self, caller: str, steps: list[Any]) -> Answer:
+        code = """
+            const chained = (query, [method, args, options]) =>
+              query[method](...args, ...(Object.keys(options).length ? [options] : []))
+            const { status, data, error } = await steps.reduce(chained, supabase)
+            return { status, data, error: error && { ...error, message: error.message } }
+        """
+        return Answer(**self.script(caller, code, steps=steps))
+
+    def script(self, caller: str, code: str, **scope: Any) -> Any:
+        """Run supabase-js code as it would stand in an app."""
+        key, bearer = self.login(caller)
+        return self.node(url=self.gateway.url, key=key, token=bearer, code=code, scope=scope)
+
+    def python(self, caller: str, steps: list[Any]) -> Answer:
+        key, bearer = self.login(caller)
+        options = supabase.ClientOptions(httpx_client=HTTP, headers={"Authorization": f"Bearer {bearer or key}"})
+        query: Any = supabase.create_client(self.gateway.url, key, options)
+        for method, args, keywords in steps:
+            query = getattr(query, "table" if method == "from" else method)(*args, **keywords)
+        try:
+            data = query.execute().data
+            return Answer(self.gateway.statuses[-1], data)
+        except supabase.PostgrestAPIError as error:
+            return failed(self.gateway.statuses[-1], error.code, error.message, error.details, error.hint)
+
+    def login(self, caller: str) -> tuple[str, str | None]:
+        """The key of the app, and its user's token: a caller is a role, a user, nobody, or a token as it stands."""
+        if caller in ("anon", "service_role"):
+            return token(role=caller), None
+        if caller == "nobody":
+            caller = token(role="authenticated")
+        elif caller in self.users:
+            caller = token(role="authenticated", sub=str(self.users[caller]))
+        return token(role="anon"), caller
+
+    def fill(self) -> None:
+        """Bring ada's balance to the limit of all balances, by a row that no RPC would write."""
+        self.owner.execute(
+            """
+            insert into public.credit_transactions (user_id, seq, amount, balance_after, created_at, type)
+            select a.user_id, a.last_seq, %(amount)s, a.credits_remaining, a.updated_at, 'bonus'
+            from credits_private.move_balance(%(user)s, 'bonus', %(amount)s) as a
+            """,
+            {"user": self.users["ada"], "amount": 2**53 - 3},
+        )
+
+
+@pytest.fixture(scope="session", params=["supabase", "supabase_closed"])
+def flavour(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def served(templates: Templates, flavour: str) -> Iterator[tuple[psycopg.Connection[Any], stack.Gateway]]:
+    """A pushed database to which an app has added the README's function, behind PostgREST and the gateway."""
+    with templates.clone(flavour) as database, database.connect() as owner:
+        owner.execute(JOBS)
+        owner.execute(blocks("sql")[0].encode())
+        with stack.postgrest(database, SECRET) as upstream, stack.gateway(upstream) as gateway:
+            yield owner, gateway
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[Callable[..., Any]]:
+    with stack.node() as run:
+        yield run
+
+
+@pytest.fixture
+def js(served: tuple[psycopg.Connection[Any], stack.Gateway], node: Callable[..., Any]) -> Iterator[Api]:
+    """The API for supabase-js alone."""
+    owner, gateway = served
+    users = {"ada": sign_up(owner), "bob": sign_up(owner), "stranger": uuid4()}
+    Client(owner).consume_credit_for(users["ada"], description="A picture", idempotency_key="first")
+    yield Api(owner, gateway, node, users)
+    assert_books_add_up(owner)
+
+
+@pytest.fixture(params=["supabase-js", "supabase-py"])
+def api(js: Api, request: pytest.FixtureRequest) -> Api:
+    """The API for each client."""
+    js.client = request.param
+    return js
+
+
+def named(case: Case | Refusal) -> str:
+    return f"{case.function}-{case.token if isinstance(case, Refusal) else case.caller}"
+
+
+@pytest.mark.parametrize("case", READS, ids=named)
+def test_a_read_answers_alike_by_post_and_get(api: Api, case: Case) -> None:
+    assert api.rpc(*case[:3]) == Answer(200, case.data)
+    assert api.rpc(*case[:3], get=True) == Answer(200, case.data)
+
+
+@pytest.mark.parametrize("case", WRITES, ids=named)
+def test_a_write_answers_with_what_it_wrote(api: Api, case: Case) -> None:
+    assert api.rpc(*case[:3]) == Answer(200, case.data)
+
+
+@pytest.mark.parametrize("case", WRITES, ids=named)
+def test_a_write_is_never_made_by_get(api: Api, case: Case) -> None:
+    arguments = {name: value for name, value in case.arguments.items() if name != "metadata"}  # no objects in a URL
+    answer = api.rpc(case.caller, case.function, arguments, get=True)
+    assert (answer.status, answer.code) == (405, "25006")
+    assert api.rpc("ada", "get_user_credits").data == ACCOUNT
+
+
+@pytest.mark.parametrize("case", [case for case in WRITES if "idempotency_key" in case.arguments], ids=named)
+def test_a_replay_answers_with_the_same_row_and_writes_nothing(api: Api, case: Case) -> None:
+    assert api.rpc(*case[:3]) == api.rpc(*case[:3]) == Answer(200, case.data)
+    assert api.rpc("ada", "get_transaction_history").data == [case.data, *ROWS]
+
+
+@pytest.mark.parametrize("case", {case.function: case for case in READS + WRITES}.values(), ids=named)
+def test_no_other_role_may_call(api: Api, case: Case) -> None:
+    for caller in {"anon", "ada", "service_role"} - {case.caller}:
+        assert api.rpc(caller, *case[1:3]) == denied(caller, f"function {case.function}")
+
+
+@pytest.mark.parametrize("case", REFUSALS, ids=named)
+def test_a_refusal_has_its_status_token_details_and_hint(api: Api, case: Refusal) -> None:
+    if case.token == "balance_limit":
+        api.fill()
+    assert api.rpc(*case[:3]) == refused(*case[3:])
+
+
+def test_every_function_and_every_token_has_its_cases(js: Api) -> None:
+    functions = js.owner.execute(
+        """
+        select p.proname, obj_description(p.oid, 'pg_proc'), array(
+            select r from unnest('{anon,authenticated,service_role}'::text[]) as r
+            where has_function_privilege(r, p.oid, 'execute')
+          )
+        from pg_proc as p
+        where p.pronamespace = 'public'::regnamespace and p.proname <> 'start_job'
+        """
+    ).fetchall()
+    roles = {"ada": ["authenticated"], "service_role": ["service_role"]}
+    expected = {case.function: roles[case.caller] for case in READS + WRITES}
+    expected |= {field: ["authenticated", "service_role"] for field in ("credits_available", "id")}  # selected below
+    assert {name: may for name, _, may in functions if may} == expected
+
+    tokens = {token for _, token in errors._BY_CODE}
+    for name, comment, _ in functions:
+        raised = {case.token for case in REFUSALS if case.function == name}
+        assert raised == tokens & set(re.findall(r"\w+", comment)), name
+    # nobody gets as far as the guard of the ledger: no role may change or remove a row, which the next test shows
+    assert {case.token for case in REFUSALS} == tokens - {"ledger_immutable"}
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("caller", ["anon", "ada", "service_role"])
+def test_nobody_changes_or_removes_a_row(api: Api, caller: str, table: str) -> None:
+    of_ada = step("eq", "user_id", "ada")
+    for steps in ([step("update", ADA), of_ada], [step("delete"), of_ada], [step("upsert", ADA)]):
+        assert api.call(caller, step("from", table), *steps) == denied(caller, f"table {table}")
+    if (caller, table) != ("service_role", "credit_transactions"):
+        assert api.call(caller, step("from", table), step("insert", ADA)) == denied(caller, f"table {table}")
+
+
+def test_a_service_adds_a_row_to_the_ledger_but_cannot_number_it(api: Api) -> None:
+    def insert(**entry: object) -> Answer:
+        return api.call(
+            "service_role", step("from", "credit_transactions"), step("insert", entry), step("select", "*, id")
+        )
+
+    plain = {"type": "purchase", "description": "A sale", "metadata": {"a": 1}, "idempotency_key": "sale"}
+    for number in ({"seq": 9}, {"balance_after": 900}, {"created_at": "2020-01-01T00:00:00Z"}):
+        assert insert(user_id="ada", amount=5, **plain, **number) == denied("service_role", "table credit_transactions")
+    assert insert(user_id="ada", amount=5, **plain) == Answer(201, [row(3, 5, 7, id="ada/3", **plain)])
+    again = insert(user_id="ada", amount=5, **plain)
+    assert (again.status, again.code) == (409, "23505")
+    details = {"amount": 8, "credits_available": 7, "credits_remaining": 7}
+    assert insert(user_id="ada", amount=-8, type="consumption") == refused(*BROKE, details)
+
+
+def test_a_row_inserted_again_with_its_key_is_passed_over(js: Api) -> None:
+    code = """
+        const entry = { user_id, type: 'bonus', amount: 4, idempotency_key: 'gift' }
+        const once = { onConflict: 'user_id,idempotency_key', ignoreDuplicates: true }
+        const give = () => supabase.from('credit_transactions').upsert(entry, once).select('balance_after')
+        return [(await give()).data, (await give()).data]
+    """
+    assert js.script("service_role", code, user_id=str(js.users["ada"])) == [[{"balance_after": 6}], []]
+
+
+@pytest.mark.parametrize(("table", "own"), [("user_credits", [ACCOUNT]), ("credit_transactions", ROWS[::-1])])
+def test_users_read_their_own_rows_services_all_and_others_none(api: Api, table: str, own: list[Any]) -> None:
+    assert api.read("ada", table) == Answer(200, own)
+    of_ada = [step("from", table), step("select", "*"), step("eq", "user_id", "ada")]
+    assert api.call("bob", *of_ada) == api.read("nobody", table) == Answer(200, [])
+    assert api.call("service_role", *of_ada) == Answer(200, own)
+    assert {entry["user_id"] for entry in api.read("service_role", table).data} >= {"ada", "bob"}
+    assert api.read("anon", table) == denied("anon", f"table {table}")
+
+
+def test_computed_fields_can_be_selected_from_tables_and_from_answers(api: Api) -> None:
+    balance, ids = {"credits_available": 2}, [{"id": "ada/1", "amount": 3}, {"id": "ada/2", "amount": -1}]
+    assert api.read("ada", "user_credits", "*, credits_available").data == [ACCOUNT | balance]
+    assert api.read("ada", "credit_transactions", "id, amount").data == ids
+    for function, columns, data in (
+        ("get_user_credits", "credits_available", balance),
+        ("get_transaction_history", "id, amount", ids[::-1]),
+        ("consume_credit", "id", {"id": "ada/3"}),
+    ):
+        assert api.call("ada", step("rpc", function, {}), step("select", columns)).data == data
+
+
+@pytest.mark.parametrize(
+    ("bearer", "message"),
+    [
+        (token("another secret of more than 32 bytes", role="service_role"), "JWSError JWSInvalidSignature"),
+        (jwt.encode({"role": "service_role"}, "", "none"), "JWSError JWSNoSignatures"),
+        (token(role="authenticated", exp=1), "JWT expired"),
+    ],
+    ids=["forged", "unsigned", "expired"],
+)
+def test_a_bad_token_is_refused(api: Api, bearer: str, message: str) -> None:
+    assert api.rpc(bearer, "get_user_credits") == failed(401, "PGRST301", message)
+    assert api.read(bearer, "user_credits") == failed(401, "PGRST301", message)
+
+
+@pytest.mark.parametrize("path", ["rpc/get_user_credits", *TABLES])
+def test_without_a_token_nothing_is_answered(js: Api, path: str) -> None:
+    answer = HTTP.get(f"{js.gateway.url}/rest/v1/{path}")
+    assert (answer.status_code, answer.json()["code"]) == (401, "42501")
+
+
+def test_a_sub_that_is_no_uuid_is_nobody_to_an_rpc_and_an_error_to_a_table(api: Api) -> None:
+    clerk = token(role="authenticated", sub="user_2abc")
+    assert api.rpc(clerk, "consume_credit") == refused(*SIGN_IN)
+    for table in TABLES:  # auth.uid() in the policy casts it
+        assert api.read(clerk, table) == failed(400, "22P02", 'invalid input syntax for type uuid: "user_2abc"')
+
+
+def test_the_token_of_a_deleted_user_finds_nothing_and_opens_nothing(api: Api) -> None:
+    api.rpc("ada", "delete_user_account")
+    assert api.rpc("ada", "consume_credit") == api.rpc("ada", "get_user_credits") == refused(*NO_USER)
+    assert api.read("ada", "user_credits") == api.read("ada", "credit_transactions") == Answer(200, [])
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "value", "code"),
+    [
+        ("consume_credit", "amount", "x", "22P02"),
+        ("consume_credit", "amount", 1.5, "22P02"),
+        ("consume_credit", "amount", 1e30, "22P02"),
+        ("consume_credit", "amount", True, "22P02"),
+        ("consume_credit", "amount", 10**20, "22003"),
+        ("get_usage", "since", "x", "22007"),
+        ("get_transaction_history", "type", "gift", "22P02"),
+    ],
+)
+def test_a_malformed_value_is_named_in_a_bad_request(
+    api: Api, function: str, argument: str, value: object, code: str
+) -> None:
+    answer = api.rpc("ada", function, {argument: value})
+    assert (answer.status, answer.code) == (400, code)
+    assert answer.error
+    assert '"{}"'.format(json.dumps(value).strip('"')) in str(answer.error["message"])
+
+
+def test_an_argument_that_a_function_does_not_have_finds_no_function(api: Api) -> None:
+    answer = api.rpc("ada", "consume_credit", {"user_id": "bob"})
+    assert (answer.status, answer.code) == (404, "PGRST202")
+
+
+@pytest.mark.parametrize("caller", ["anon", "ada", "service_role"])
+def test_the_private_schema_is_not_served(api: Api, caller: str) -> None:
+    hidden = failed(406, "PGRST106", "The schema must be one of the following: public")
+    for steps in ([step("rpc", "get_user_credits", {})], [step("from", "settings"), step("select", "*")]):
+        assert api.call(caller, step("schema", "credits_private"), *steps) == hidden
+
+
+def test_credits_up_to_the_limit_survive_json(api: Api) -> None:
+    api.fill()
+    assert api.rpc("ada", "get_user_credits").data["credits_remaining"] == 9007199254740991
+    assert api.rpc("ada", "consume_credit", {"amount": 10**12}).data == row(4, -1000000000000, 9006199254740991)
+    balances = [entry["balance_after"] for entry in api.rpc("ada", "get_transaction_history").data]
+    assert balances == [9006199254740991, 9007199254740991, 2, 3]
+
+
+def test_pages_of_history_meet_without_overlap(api: Api) -> None:
+    for _ in range(5):
+        Client(api.owner).add_credits_for(api.users["ada"], 1)
+    pages, before = list[list[int]](), None
+    for _ in range(3):
+        page = api.rpc("ada", "get_transaction_history", {"page_size": 3, "before_seq": before}).data
+        pages.append([entry["seq"] for entry in page])
+        before = page[-1]["seq"]
+    assert pages == [[7, 6, 5], [4, 3, 2], [1]]
+
+
+def test_where_users_may_not_spend_the_app_is_refused_and_the_service_is_not(api: Api) -> None:
+    api.owner.execute("select credits_private.set_setting('user_spending', 'off')")
+    try:
+        assert api.rpc("ada", "consume_credit") == denied("ada", "function consume_credit")
+        assert api.rpc("service_role", "consume_credit_for", ADA).status == 200
+    finally:
+        api.owner.execute("select credits_private.set_setting('user_spending', 'on')")
+
+
+def test_a_double_click_with_one_key_spends_once(js: Api) -> None:
+    code = """
+        const click = () => supabase.rpc('consume_credit', { amount: 2, idempotency_key: 'click' })
+        return (await Promise.all([click(), click(), click()])).map(({ data }) => data.seq)
+    """
+    assert js.script("ada", code) == [3, 3, 3]
+
+
+def test_apps_that_race_for_the_last_credits_share_what_there_is(js: Api) -> None:
+    code = """
+        const answers = await Promise.all(Array.from({ length: 10 }, () => supabase.rpc('consume_credit')))
+        return answers.map(({ status }) => status).sort()
+    """
+    assert js.script("ada", code) == [200] * 2 + [402] * 8
+
+
+def test_a_spend_whose_answer_was_lost_is_found_and_not_repeated(js: Api) -> None:
+    spend = "return await supabase.rpc('consume_credit', { idempotency_key: 'lost' })"
+    js.gateway.loses_answers = True
+    lost = js.script("ada", spend)
+    js.gateway.loses_answers = False
+    assert (lost["status"], js.gateway.statuses[-1]) == (0, 200)
+    found = js.rpc("ada", "get_operation", {"idempotency_key": "lost"})
+    assert found.data == [row(3, -1, 1, idempotency_key="lost")]
+    assert js.script("ada", spend)["data"]["seq"] == 3
+
+
+def test_the_readme_starts_a_job_or_shows_the_shop(js: Api) -> None:
+    shop = "const shown = [], showShop = (credits) => shown.push(credits)"
+    code = f"{shop}\n{blocks('js')[0]}\nreturn [job?.title, shown]"
+    jobs = "select title from public.jobs where user_id = %s"
+    assert js.script("ada", code) == [None, [2]]
+    assert js.owner.execute(jobs, [js.users["ada"]]).fetchall() == []
+    Client(js.owner).add_credits_for(js.users["ada"], 10)
+    assert js.script("ada", code) == ["A film", []]
+    assert js.owner.execute(jobs, [js.users["ada"]]).fetchall() == [("A film",)]
+    assert js.rpc("ada", "get_user_credits").data["credits_remaining"] == 2
+    assert js.rpc("anon", "start_job", {"title": "For nothing"}) == denied("anon", "function start_job")
+
+
+def test_the_readme_spends_by_itself(js: Api) -> None:
+    assert js.script("ada", f"{blocks('js')[1]}\nreturn row.balance_after") == 1
+
+
+def test_the_document_for_supabase_sells_and_spends_as_written(js: Api) -> None:
+    sell, spend = blocks("js", ROOT / "docs" / "supabase.md")
+    names = {"userId": str(js.users["ada"]), "orderId": "7"}
+    sold = js.script("service_role", f"const admin = supabase\n{sell}\nreturn row", **names)
+    assert (sold["type"], sold["idempotency_key"], sold["balance_after"]) == ("purchase", "order:7", 102)
+    spent = js.script("ada", f"{spend}\nreturn [credits, history.length, spent.balance_after]")
+    assert spent == [{"credits_remaining": 102, "credits_available": 102}, 3, 100]
