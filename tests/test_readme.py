@@ -87,8 +87,9 @@ def test_the_two_commands_for_supabase_are_those_of_its_document() -> None:
 
 def test_the_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    documents = "\n".join((ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md"))
-    targets = set(re.findall(r"(?:^|`)make ([a-z-]+)", documents, re.MULTILINE))
-    assert {"demo", "test", "check"} <= targets
+    names = ("README.md", "CONTRIBUTING.md", ".ci/run", ".github/workflows/test.yml")
+    documents = "\n".join((ROOT / name).read_text() for name in names)
+    targets = set(re.findall(r"(?:^|`|- |command: )make ([a-z-]+)", documents, re.MULTILINE))
+    assert {"demo", "test", "test-versions", "test-container", "check"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

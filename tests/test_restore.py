@@ -1,14 +1,15 @@
 """A backup that is restored has the balances that were saved, and never twice.
 
-With the programs that operators use: pg_dump, pg_restore and psql. A full dump, and the three ways to bring back
-only the rows into a database that was pushed anew: with triggers off for the session, with triggers off for the
-tables, and carelessly.
+With the programs that operators use: pg_dump, pg_restore and psql, which stand beside the server or on the PATH. A
+full dump, and the three ways to bring back only the rows into a database that was pushed anew: with triggers off
+for the session, with triggers off for the tables, and carelessly.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,12 +28,19 @@ from credits_db.migrations import verify
 TABLES = ("auth.users", "public.user_credits", "public.credit_transactions")
 ROWS = [f"--table={table}" for table in TABLES]
 REPLICA = "-c session_replication_role=replica"
+WHOLE = ("--quiet", "--output=/dev/null", "-vON_ERROR_STOP=1", "--single-transaction")
+
+
+def path_of(program: str) -> str:
+    path = shutil.which(program, path=f"{bin_dir()}{os.pathsep}{os.environ['PATH']}")
+    assert path, f"no {program} beside the server or on the PATH: apt-get install postgresql-client"
+    return path
 
 
 def run(program: str, database: Database, *arguments: str, user: str | None = None, **env: str) -> str:
     """Run a program of PostgreSQL on a database and return its errors; warnings may be."""
     done = subprocess.run(
-        [bin_dir() / program, f"--dbname={database.dsn(user)}", *arguments],
+        [path_of(program), f"--dbname={database.dsn(user)}", *arguments],
         env={**os.environ, **env},
         capture_output=True,
         text=True,
@@ -44,7 +52,24 @@ def run(program: str, database: Database, *arguments: str, user: str | None = No
 
 def dump(database: Database, path: Path, *arguments: str, user: str | None = None) -> Path:
     assert run("pg_dump", database, f"--file={path}", *arguments, user=user) == ""
-    return path
+    return known(path) if path.suffix == ".sql" else path
+
+
+def known(script: Path) -> Path:
+    """The script without the setting that pg_dump writes since 17: an older server would refuse it, or stop there."""
+    script.write_text(script.read_text().replace("SET transaction_timeout = 0;\n", "", 1))
+    return script
+
+
+def restore(database: Database, saved: Path, *arguments: str) -> str:
+    """pg_restore, all or nothing; before 17 by a script, since it sends that setting too."""
+    with database.connect() as connection:
+        if connection.info.server_version >= 170000:
+            options = ("--exit-on-error", "--single-transaction", *arguments)
+            return run("pg_restore", database, *options, str(saved), user="postgres")
+    script = saved.with_suffix(".sql")
+    subprocess.run([path_of("pg_restore"), f"--file={script}", *arguments, saved], check=True)
+    return run("psql", database, *WHOLE, f"--file={known(script)}", user="postgres")
 
 
 def contents(database: Database) -> dict[str, list[tuple[Any, ...]]]:
@@ -130,7 +155,7 @@ def test_a_full_dump_is_the_same_database_again(source: Database, bare: Database
         assert run(program, bare, "--quiet", "--output=/dev/null", "-vON_ERROR_STOP=1", f"--file={saved}") == ""
     else:
         saved = dump(source, tmp_path / "full.dump", "--format=custom", user="postgres")
-        assert run(program, bare, "--exit-on-error", "--single-transaction", str(saved)) == ""
+        assert restore(bare, saved) == ""
     assert contents(bare) == before
     assert drift(bare) == []
     assert_works(bare)
@@ -141,8 +166,7 @@ def test_rows_restored_as_a_replica_are_the_balances_that_were_saved(
 ) -> None:
     before = contents(source)
     saved = dump(source, tmp_path / "rows.sql", "--data-only", *ROWS)
-    arguments = ("--quiet", "--output=/dev/null", "-vON_ERROR_STOP=1", "--single-transaction", f"--file={saved}")
-    assert run("psql", fresh, *arguments, PGOPTIONS=REPLICA) == ""
+    assert run("psql", fresh, *WHOLE, f"--file={saved}", PGOPTIONS=REPLICA) == ""
     assert contents(fresh) == before
     assert drift(fresh) == []
     assert_works(fresh)
@@ -153,8 +177,7 @@ def test_rows_restored_with_triggers_disabled_add_up_and_verify_names_the_guards
 ) -> None:
     before = contents(source)
     saved = dump(source, tmp_path / "rows.dump", "--data-only", "--format=custom", *ROWS, user="postgres")
-    arguments = ("--data-only", "--disable-triggers", "--exit-on-error", "--single-transaction", str(saved))
-    assert run("pg_restore", fresh, *arguments, user="postgres") == ""
+    assert restore(fresh, saved, "--data-only", "--disable-triggers") == ""
     assert contents(fresh) == before
     found = drift(fresh)
     armed = re.compile(r"^([-+]) trigger CREATE TRIGGER (\w+) .* ON (public\.\w+) .*?(, always)?$")
