@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -208,8 +209,11 @@ def local_down() -> None:
 @local.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def local_psql(context: typer.Context) -> None:
     """Open psql on it; further arguments go to psql."""
+    program = shutil.which("psql", path=f"{server.bin_dir()}{os.pathsep}{os.environ.get('PATH', '')}")
+    if not program:
+        raise server.LocalError("There is no psql beside the server or on the PATH: apt-get install postgresql-client.")
     with server.running() as running:
-        code = subprocess.call([server.bin_dir() / "psql", running.dsn(), *context.args])
+        code = subprocess.call([program, running.dsn(), *context.args])
     raise typer.Exit(code)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import Database, Run, Templates
 
-from credits_db import migrations
+from credits_db import local, migrations
 
 IDS = [migration.id for migration in migrations.shipped()]
 
@@ -197,3 +197,15 @@ def test_the_embedded_postgres_goes_up_and_down(run: Run, home: Path) -> None:
     assert (stopped.code, stopped.out) == (0, "Stopped.\n")
     assert run("local", "down").out == "It was not running.\n"
     assert str(home) in run("local", "status").out
+
+
+def test_without_psql_it_says_what_to_install(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = home / "bin"
+    bare.mkdir()
+    for program in ("initdb", "postgres"):
+        (bare / program).symlink_to(local.bin_dir() / program)
+    monkeypatch.setattr(local, "bin_dir", lambda: bare)
+    monkeypatch.setenv("PATH", str(bare))
+    refused = run("local", "psql")
+    assert (refused.code, refused.out) == (1, "")
+    assert "apt-get install postgresql-client" in refused.err
