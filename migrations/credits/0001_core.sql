@@ -519,6 +519,7 @@ begin
   raise exception using
     errcode = 'PT401',
     message = 'not_authenticated',
+    detail = '{}',
     hint = 'Sign in first: this call needs a token whose sub is the id of a user.';
 end;
 $$;
@@ -576,6 +577,7 @@ begin
     raise exception using
       errcode = '22023',
       message = 'invalid_metadata',
+      detail = '{}',
       hint = 'Metadata is a JSON object; {} when there is nothing to say.';
   end if;
   if pg_column_size(p_metadata || '{}') > 4096
@@ -585,6 +587,7 @@ begin
     raise exception using
       errcode = '22023',
       message = 'invalid_metadata',
+      detail = '{}',
       hint = 'Metadata is an object of at most 4 kB that prints to at most 16 kB, with numbers up to 1e308.';
   end if;
 end;
@@ -623,6 +626,7 @@ begin
     raise exception using
       errcode = 'PT404',
       message = 'account_not_found',
+      detail = '{}',
       hint = 'There is no such user.';
   end if;
   return v_bonus;
@@ -788,6 +792,7 @@ begin
     raise exception using
       errcode = 'PT401',
       message = 'not_authenticated',
+      detail = '{}',
       hint = 'The user id is null: nobody is signed in.';
   end if;
   perform from auth.users as u where u.id = p_user_id for key share;
@@ -795,6 +800,7 @@ begin
     raise exception using
       errcode = 'PT404',
       message = 'account_not_found',
+      detail = '{}',
       hint = 'There is no such user.';
   end if;
   v_bonus := credits_private.signup_bonus_for(p_user_id);
@@ -1142,6 +1148,7 @@ begin
     raise exception using
       errcode = 'PT401',
       message = 'not_authenticated',
+      detail = '{}',
       hint = 'The user id is null: nobody is signed in.';
   end if;
   perform from auth.users as u where u.id = p_user_id for update;

@@ -64,7 +64,7 @@ def failed(status: int, code: str | None, message: str | None, details: Any = No
 
 def refused(token: str, hint: str, details: Any = None) -> Answer:
     """What credits-db refuses to do."""
-    return failed(*STATUSES[token], token, details, hint)
+    return failed(*STATUSES[token], token, details or {}, hint)
 
 
 def denied(caller: str, what: str) -> Answer:

@@ -44,6 +44,7 @@ begin
     raise exception using
       errcode = '22023',
       message = 'invalid_metadata',
+      detail = '{}',
       hint = 'Metadata is a JSON object; {} when there is nothing to say.';
   end if;
   if pg_column_size(p_metadata || '{}') > 4096
@@ -53,6 +54,7 @@ begin
     raise exception using
       errcode = '22023',
       message = 'invalid_metadata',
+      detail = '{}',
       hint = 'Metadata is an object of at most 4 kB that prints to at most 16 kB, with numbers up to 1e308.';
   end if;
 end;

@@ -23,6 +23,7 @@ begin
   raise exception using
     errcode = 'PT401',
     message = 'not_authenticated',
+    detail = '{}',
     hint = 'Sign in first: this call needs a token whose sub is the id of a user.';
 end;
 $$;

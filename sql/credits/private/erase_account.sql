@@ -23,6 +23,7 @@ begin
     raise exception using
       errcode = 'PT401',
       message = 'not_authenticated',
+      detail = '{}',
       hint = 'The user id is null: nobody is signed in.';
   end if;
   perform from auth.users as u where u.id = p_user_id for update;

@@ -18,6 +18,7 @@ begin
     raise exception using
       errcode = 'PT401',
       message = 'not_authenticated',
+      detail = '{}',
       hint = 'The user id is null: nobody is signed in.';
   end if;
   perform from auth.users as u where u.id = p_user_id for key share;
@@ -25,6 +26,7 @@ begin
     raise exception using
       errcode = 'PT404',
       message = 'account_not_found',
+      detail = '{}',
       hint = 'There is no such user.';
   end if;
   v_bonus := credits_private.signup_bonus_for(p_user_id);

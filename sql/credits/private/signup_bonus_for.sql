@@ -24,6 +24,7 @@ begin
     raise exception using
       errcode = 'PT404',
       message = 'account_not_found',
+      detail = '{}',
       hint = 'There is no such user.';
   end if;
   return v_bonus;
