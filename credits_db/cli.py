@@ -80,7 +80,7 @@ def push(
     db_url: DbUrl = None,
     use_local: Local = False,
     to: Annotated[str | None, typer.Option(help="Stop after this migration.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do it all, then roll it back.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do it, then roll it back; opens no accounts.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Answer questions with yes.")] = False,
 ) -> None:
     """Apply the migrations that a database does not have yet."""
@@ -94,12 +94,13 @@ def push(
 
     def progress(opened: int, users: int) -> None:
         bar(users).update(opened - bar(users).pos)
-        if opened == users:
-            screen.close()
+
+    def report(migration: migrations.Migration) -> None:
+        screen.close()  # the bar's line ends here
+        good(migration.id)
 
     with screen, database(db_url, use_local) as connection:
         typer.secho(f"{'Dry run: ' if dry_run else ''}{target(connection)}", bold=True)
-        report = lambda migration: good(migration.id)  # noqa: E731
         done = migrations.push(connection, to=to, dry_run=dry_run, confirm=confirm, report=report, progress=progress)
     if dry_run:
         typer.echo(f"{len(done)} to apply. Nothing was changed.")

@@ -13,9 +13,9 @@ begin
     end if;
   end if;
   perform set_config('lock_timeout', '1s', true);
-  execute $migration$
+  execute replace($migration$
 <sql>
-$migration$;
+$migration$, chr(13), '');
   perform credits_private.record_migration('<id>', '<sha256>', session_user, 'supabase db push');
 end;
 $export$;

@@ -31,6 +31,7 @@ PUSH_TIMEOUT = "5s"  # how long a push waits for another one
 LOCK_TIMEOUT = "1s"  # and for a lock: whoever waits for one on auth.users stops every sign-up behind it
 BATCH = 1000  # users whose accounts are opened in one transaction
 _BACKFILL = "0003_open_existing_accounts"
+_EXPORTED = re.compile(r"([0-9]{14})_(.+)\.sql")  # as the Supabase CLI names its own
 _SIGNATURE = re.compile(r"create or replace function ([^$]*?)\n  language")
 
 
@@ -124,7 +125,8 @@ def push(
     """Apply what is pending, up to the id `to`, and return it. The connection must be in autocommit mode.
 
     `confirm` is asked before existing users get credits, `progress` is told how many of how many have their account.
-    A dry run does everything and rolls it back. Raises Refusal, or psycopg errors with file and line in a note.
+    A dry run does everything but opening accounts, and rolls it back. Raises Refusal, or psycopg errors with file and
+    line in a note.
     """
     todo, done = pending(connection), []
     if to is not None:
@@ -137,10 +139,13 @@ def push(
             stack.enter_context(connection.transaction(force_rollback=True))
         if todo:
             _prepare(connection)
+        # a dry run keeps its locks to the end: it opens no accounts and does not try twice
+        apply = _apply.retry_with(stop=stop_after_attempt(1)) if dry_run else _apply
         for migration in todo:
-            if migration.id == _BACKFILL:
-                _open_accounts(connection, confirm, progress)
-            if _apply(connection, migration):
+            users = _welcome(connection, confirm) if migration.id == _BACKFILL else 0
+            if users and not dry_run:
+                _open_accounts(connection, users, progress)
+            if (users and dry_run) or apply(connection, migration):
                 report(migration)
                 done.append(migration)
     return done
@@ -157,7 +162,7 @@ def _lock(connection: Connection) -> None:
 
 
 _patiently = retry(
-    retry=retry_if_exception_type((psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)),
+    retry=retry_if_exception_type(psycopg.errors.LockNotAvailable),
     wait=wait_random_exponential(max=5),
     stop=stop_after_attempt(10),
     reraise=True,
@@ -203,10 +208,8 @@ def _line(source: str, statements: Sequence[str], failed: int, position: str | N
     return source.count("\n", 0, start + inner) + 1
 
 
-def _open_accounts(
-    connection: Connection, confirm: Callable[[str], bool], progress: Callable[[int, int], None]
-) -> None:
-    """Open the accounts of existing users, in batches, so that nobody waits for more than one."""
+def _welcome(connection: Connection, confirm: Callable[[str], bool]) -> int:
+    """How many existing users have no account yet; asks before they get credits."""
     row = connection.execute(
         """
         select
@@ -224,6 +227,11 @@ def _open_accounts(
             f"Stopped before {_BACKFILL}; all before it is in place. To give another amount: "
             "credits-db settings set signup_bonus N, then push again."
         )
+    return int(users)
+
+
+def _open_accounts(connection: Connection, users: int, progress: Callable[[int, int], None]) -> None:
+    """Open the accounts of existing users, in batches, so that nobody waits for more than one."""
     opened, last = 0, _open_batch(connection, UUID(int=0))
     while last:
         opened += BATCH
@@ -338,18 +346,29 @@ def export(directory: Path) -> list[Path]:
     A file keeps its name for ever; a new one comes after all that are there, so that every database gets them in the
     order in which they were written. Raises Refusal, and writes nothing, when a file was edited or has gone.
     """
-    written, first = dict[Path, str](), _text("preflight.sql")
-    present = {path.name.partition("_")[0]: path for path in directory.glob("[0-9]*_*.sql")}
-    newest, known = max(map(int, present), default=0), {path.name.partition("_")[2]: path for path in present.values()}
+    try:
+        return _export(directory)
+    except (OSError, UnicodeError) as error:
+        raise Refusal(f"{directory} cannot be written, or holds what is no migration: {error}") from error
+
+
+def _export(directory: Path) -> list[Path]:
+    directory.mkdir(parents=True, exist_ok=True)
+    found = [match for path in sorted(directory.iterdir()) if (match := _EXPORTED.fullmatch(path.name))]
+    numbers, known = [match[1] for match in found], {match[2]: directory / match[0] for match in found}
+    if twice := sorted({number for number in numbers if numbers.count(number) > 1}):
+        raise Refusal(f"{directory} has several migrations of {', '.join(twice)}: the Supabase CLI takes only one.")
+    newest, first = max(map(int, numbers), default=0), _text("preflight.sql")
+    written: dict[Path, str] = {}
     for migration in shipped():
-        name, text = f"{TRACK}_{migration.id}.sql", _text("export.sql")
+        name, text = f"{TRACK}_{migration.id}", _text("export.sql")
         facts = {"id": migration.id, "sha256": migration.sha256, "preflight": first, "sql": migration.path.read_text()}
         for word, value in facts.items():
             text = text.replace(f"<{word}>", value)
         first = ""
         if not (path := known.get(name)):
             newest = max(newest + 100, 20261121000000 + 100 * int(migration.id[:4]))
-            written[directory / f"{newest}_{name}"] = text
+            written[directory / f"{newest}_{name}.sql"] = text
         elif written:
             raise Refusal(f"{path} is there, but a migration before it is not: put back what was deleted.")
         elif path.read_text() != text:
@@ -357,7 +376,6 @@ def export(directory: Path) -> list[Path]:
                 f"{path} was edited. An exported migration never changes: put the old text back, "
                 "and write a migration of your own."
             )
-    directory.mkdir(parents=True, exist_ok=True)
     for path, text in written.items():
         path.write_text(text, newline="\n")
     return list(written)

@@ -2,6 +2,13 @@
 do $preflight$
 declare
   v_taken text;
+  v_ours constant text[] := array[
+    'account_deletion', 'add_credits_for', 'consume_credit', 'consume_credit_for', 'credit_transaction_type',
+    'credit_transactions', 'credit_usage', 'delete_user_account', 'delete_user_account_for',
+    'explain_balance_for', 'get_balance_at_for', 'get_operation', 'get_operation_for',
+    'get_transaction_history', 'get_transaction_history_for', 'get_usage', 'get_usage_for',
+    'get_user_credits', 'get_user_credits_for', 'ledger_violation', 'user_credits', 'verify_ledger'
+  ];
 begin
   if to_regprocedure('auth.uid()') is null or 2 <> (
     select count(*)
@@ -18,16 +25,23 @@ begin
       errcode = '55000',
       message = 'The roles anon, authenticated and service_role are missing: this is no Supabase database. Where there is no schema auth, credits-db push makes them.';
   end if;
-  select string_agg(format('%I.%I', t.schemaname, t.tablename), ', ' order by t.tablename)
+  if exists (select from pg_catalog.pg_tables where schemaname = 'credits_private' and tablename = 'migrations') then
+    return;
+  end if;
+  select string_agg(distinct 'public.' || o.name, ', ')
   into v_taken
-  from pg_catalog.pg_tables as t
-  where t.schemaname = 'public' and t.tablename in ('user_credits', 'credit_transactions');
-  if v_taken is not null and not exists (
-    select from pg_catalog.pg_tables where schemaname = 'credits_private' and tablename = 'migrations'
-  ) then
+  from (
+    select c.relname as name, c.relnamespace as schema from pg_catalog.pg_class as c
+    union all
+    select t.typname, t.typnamespace from pg_catalog.pg_type as t
+    union all
+    select p.proname, p.pronamespace from pg_catalog.pg_proc as p
+  ) as o
+  where o.schema = 'public'::regnamespace and o.name = any (v_ours);
+  if v_taken is not null then
     raise exception using
       errcode = '55000',
-      message = format('There is a table %s already, and it is not credits-db''s: rename it first.', v_taken);
+      message = format('There is already %s, and it is not credits-db''s: rename it first.', v_taken);
   end if;
 end;
 $preflight$;

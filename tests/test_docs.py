@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -14,20 +15,25 @@ import pytest
 from conftest import ROOT, Database, assert_books_add_up
 from test_readme import blocks
 
-from credits_db import local
+from credits_db import Client, local
 
 PLAIN = ROOT / "docs" / "plain-postgres.md"
 
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[dict[str, str]]:
-    """A Postgres that the environment points to, with credits-db and the programs of Postgres on the PATH."""
+    """A Postgres that the environment points to, for a role that may make databases and roles and no more.
+
+    credits-db and the programs of Postgres are on the PATH.
+    """
     with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
         patch.delenv("CREDITS_DB_PG_BIN", raising=False)  # the wheel has the programs of the document
         os.chmod(home, 0o755)  # the server of root runs as somebody else
         with local.running(Path(home) / "server", durable=False) as server:
             path = f"{Path(sys.executable).parent}:{local.bin_dir()}:{os.environ['PATH']}"
-            where = {"PGHOST": str(server.socket_dir), "PGPORT": str(server.port), "PGUSER": "postgres"}
+            where = {"PGHOST": str(server.socket_dir), "PGPORT": str(server.port), "PGUSER": "ada"}
+            with psycopg.connect(server.dsn(), autocommit=True) as connection:
+                connection.execute("create role ada login createdb createrole")
             yield {**os.environ, **where, "PATH": path, "HOME": home}
 
 
@@ -42,7 +48,7 @@ def bash(script: str, environment: Mapping[str, str], folder: Path) -> str:
 def shop(machine: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Database:
     """The database of plain-postgres.md, installed as written, with its user and the application's role."""
     bash(blocks("bash", PLAIN)[0], machine, tmp_path_factory.mktemp("shop"))
-    database = Database("shop", machine["PGHOST"], machine["PGPORT"], "postgres")
+    database = Database("shop", machine["PGHOST"], machine["PGPORT"], "ada")
     with database.connect() as owner:
         for statements in blocks("sql", PLAIN):
             owner.execute(statements.encode())
@@ -58,6 +64,21 @@ def test_the_application_sells_and_spends_as_written(
     assert capsys.readouterr().out == "98\n"
     with shop.connect() as owner:
         assert_books_add_up(owner)
+
+
+def test_a_standby_answers_what_only_reads(shop: Database) -> None:
+    user, past = shop.sign_up(), datetime.now(UTC) - timedelta(days=1)
+    with shop.connect("app", options="-c default_transaction_read_only=on") as standby:
+        client = Client(standby)
+        assert client.get_user_credits_for(user).credits_available == 3
+        assert len(client.get_transaction_history_for(user)) == 1
+        assert client.get_operation_for(user, "none") is None
+        assert client.get_usage_for(user, past).consumed == 0
+        assert client.get_balance_at_for(user, past) == 0
+        assert client.explain_balance_for(user)
+        assert client.verify_ledger() == []
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            client.consume_credit_for(user)
 
 
 def test_a_backup_is_restored_and_verified_as_written(shop: Database, machine: dict[str, str], tmp_path: Path) -> None:

@@ -65,44 +65,52 @@ def test_a_file_that_was_deleted_before_a_later_one_is_missed(tmp_path: Path) ->
         migrations.export(tmp_path)
 
 
-def test_a_checkout_with_other_line_ends_is_not_an_edit(tmp_path: Path) -> None:
+def test_a_checkout_with_other_line_ends_is_not_an_edit_and_installs_the_same(
+    database: Database, empty: Database, tmp_path: Path
+) -> None:
     for path in migrations.export(tmp_path):
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert migrations.export(tmp_path) == []
+    with migrations.connect(empty.dsn()) as connection:
+        migrations._prepare(connection)
+    supabase_db_push(empty, tmp_path)
+    assert snapshot(empty) == snapshot(database)
 
 
-def test_the_wrapper_around_a_migration_never_changes(tmp_path: Path, checkout: Path) -> None:
-    # Whoever exported with an older version has it in their repository, where a changed one would count as edited.
-    write(checkout, "0004_later", "-- depends: 0003_open_existing_accounts\nselect 1;\n")
-    text = migrations.export(tmp_path)[-1].read_text()
-    assert text == WRAPPED.replace("SHA", migrations.shipped()[-1].sha256)
+@pytest.mark.parametrize("name", ["2024-01-02_ours.sql", "1²_ours.sql", "0001_ours.sql", "20270101_ours.sql", "a.txt"])
+def test_a_file_that_the_cli_would_not_have_named_is_passed_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert [path.name for path in migrations.export(tmp_path)] == NAMES
 
 
-WRAPPED = """\
--- credits-db 0004_later, for `supabase db push`.
---
--- Written by `credits-db export`. Do not edit it: a later export refuses to go on.
--- Does nothing where `credits-db push` has applied it, and notes itself so that `credits-db push` knows.
+def test_two_files_of_one_number_are_refused(tmp_path: Path) -> None:
+    migrations.export(tmp_path)
+    (tmp_path / "20261121000200_ours.sql").touch()
+    with pytest.raises(migrations.Refusal, match="several migrations of 20261121000200"):
+        migrations.export(tmp_path)
 
-do $export$
-begin
-  perform set_config('lock_timeout', '5s', true);
-  perform pg_advisory_xact_lock(hashtextextended('credits_private.migrations', 0));
-  if exists (select from pg_catalog.pg_tables where schemaname = 'credits_private' and tablename = 'migrations') then
-    if exists (select from credits_private.migrations as m where m.id = '0004_later') then
-      return;
-    end if;
-  end if;
-  perform set_config('lock_timeout', '1s', true);
-  execute $migration$
--- depends: 0003_open_existing_accounts
-select 1;
 
-$migration$;
-  perform credits_private.record_migration('0004_later', 'SHA', session_user, 'supabase db push');
-end;
-$export$;
-"""
+def spoil(folder: Path, how: str) -> Path:
+    if how == "is a file":
+        (folder / "file").touch()
+        return folder / "file"
+    if how == "is in a file":
+        (folder / "file").touch()
+        return folder / "file" / "migrations"
+    if how == "holds a folder of our name":
+        (folder / NAMES[0]).mkdir()
+    if how == "holds no text of our name":
+        (folder / NAMES[0]).write_bytes(b"\xff\xfe")
+    return folder if how.startswith("holds") else Path("/proc/credits")
+
+
+@pytest.mark.parametrize(
+    "how", ["is a file", "is in a file", "holds a folder of our name", "holds no text of our name", "is not writable"]
+)
+def test_a_folder_that_is_none_is_refused_in_a_sentence(run: Run, tmp_path: Path, how: str) -> None:
+    refused = run("export", str(spoil(tmp_path, how)))
+    assert (refused.code, refused.out) == (1, "")
+    assert "cannot be written, or holds what is no migration" in refused.err
 
 
 def test_no_migration_ends_the_quotes_around_it() -> None:

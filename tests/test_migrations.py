@@ -104,6 +104,8 @@ def test_released_migrations_never_change() -> None:
     for tag in tags:
         released = subprocess.check_output(["git", "show", f"{tag}:migrations/SHA256SUMS"], cwd=ROOT, text=True)
         assert set(released.splitlines()) <= present, f"{tag} was released with other migrations"
+        for name in ("credits_db/export.sql", "credits_db/preflight.sql"):  # are in everybody's exported files
+            assert subprocess.check_output(["git", "show", f"{tag}:{name}"], cwd=ROOT) == (ROOT / name).read_bytes()
 
 
 @pytest.mark.parametrize("migration", migrations.shipped(), ids=lambda migration: migration.id)
@@ -282,11 +284,29 @@ def test_pushes_at_once_are_right_whatever_isolation_the_database_starts_with(te
         test_several_pushes_at_once_apply_each_migration_once(database)
 
 
-def test_a_table_of_the_hosts_in_the_way_is_named(empty: Database) -> None:
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("create table public.user_credits (id int)", "user_credits"),
+        ("create view public.credit_transactions as select 1 as a", "credit_transactions"),
+        ("create sequence public.user_credits", "user_credits"),
+        ("create type public.credit_usage as enum ()", "credit_usage"),
+        ("create function public.consume_credit() returns int language sql return 1", "consume_credit"),
+    ],
+)
+def test_what_is_in_the_way_is_named(empty: Database, statement: str, name: str) -> None:
     with empty.connect() as connection:
-        connection.execute("create table public.user_credits (id int)")
-    with pytest.raises(migrations.Refusal, match="table public.user_credits already, and it is not credits-db's"):
+        connection.execute(statement.encode())
+    with pytest.raises(migrations.Refusal, match=f"already public.{name}, and it is not credits-db's"):
         push(empty)
+
+
+def test_whatever_the_first_migration_makes_in_public_must_not_be_there_before() -> None:
+    made = re.findall(
+        r"^create (?:or replace )?(?:table|type|function) public\.(\w+)", migrations.shipped()[0].path.read_text(), re.M
+    )
+    looked_for = re.findall(r"'(\w+)'", migrations._text("preflight.sql").partition("array[")[2].partition("]")[0])
+    assert set(looked_for) == set(made) - {"id", "credits_available"}  # one for each type, and hosts have their own
 
 
 def test_users_without_uuid_are_refused(templates: Templates) -> None:

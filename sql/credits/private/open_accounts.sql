@@ -17,7 +17,8 @@ declare
   v_users pg_catalog.uuid[] := array(
     select u.id
     from auth.users as u
-    where u.id >= p_from and not exists (select from public.user_credits as a where a.user_id = u.id)
+    where u.id >= p_from
+      and not exists (select from public.user_credits as a where a.user_id = u.id and a.user_id >= p_from)
     order by u.id
     limit p_limit
     for key share of u
