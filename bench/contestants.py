@@ -24,10 +24,10 @@ returning *"""
 
 _SCHEMA = f"""
 create schema bare;
-create table bare.user_credits (like public.user_credits including defaults, primary key (user_id))
+create table bare.user_credits (like public.user_credits, primary key (user_id))
   with (fillfactor = 90);
 create table bare.credit_transactions (
-  like public.credit_transactions including defaults, primary key (user_id, seq), unique (user_id, idempotency_key)
+  like public.credit_transactions, primary key (user_id, seq), unique (user_id, idempotency_key)
 );
 create function public.bare_spend(p_user_id uuid, p_key text) returns bare.credit_transactions
   language plpgsql as $$
