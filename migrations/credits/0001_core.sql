@@ -513,7 +513,10 @@ declare
     nullif(current_setting('request.jwt.claims', true), '')::pg_catalog.jsonb ->> 'sub'
   );
 begin
-  if v_sub ~* '^(([0-9a-f]{4}-?){7}[0-9a-f]{4}|\{([0-9a-f]{4}-?){7}[0-9a-f]{4}\})$' then
+  -- the usual form passes without the pattern, which would cost more than all else on the way to the spend
+  if (v_sub like '________-____-____-____-____________' and translate(v_sub, '0123456789abcdef', '') = '----')
+    or v_sub ~* '^(([0-9a-f]{4}-?){7}[0-9a-f]{4}|\{([0-9a-f]{4}-?){7}[0-9a-f]{4}\})$'
+  then
     return v_sub::pg_catalog.uuid;
   end if;
   raise exception using
@@ -963,14 +966,43 @@ revoke all on function credits_private.find_replay(uuid, public.credit_transacti
   from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/is_unused.sql
+-- is_unused: has this user no ledger row with this key?
+--
+-- The condition under which spend takes credits. Volatile, and that is the point: it looks with a snapshot of its
+-- own. When the balance row was changed by somebody for whom the update had to wait, Postgres asks again, now
+-- under the lock, and a snapshot as old as the update's would not show the ledger row that they have written.
+
+create or replace function credits_private.is_unused(
+  p_user_id uuid,
+  p_idempotency_key text
+)
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+-- @plpgsql_check_options: performance_warnings = off
+begin
+  perform from public.credit_transactions as t
+  where t.user_id = p_user_id and t.idempotency_key = p_idempotency_key;
+  return not found;
+end;
+$$;
+
+comment on function credits_private.is_unused(uuid, text) is
+  'Whether no ledger row of this user has this key, as of now and not of the statement that asks.';
+
+revoke all on function credits_private.is_unused(uuid, text) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/spend.sql
 -- spend: the engine of consume_credit, and the hottest path of all.
 --
 -- Two writes for a spend that succeeds: the balance is taken and numbered in one update, which is also the
 -- lock, and the ledger row is inserted. What the update passes over (a key that is there already, too few
--- credits, no account) is decided under the lock of lock_account, so a replay writes nothing. A key that the
--- update could not see yet, because its first call was under way, stops the insert: then the update is undone
--- to the letter and the first answer given again.
+-- credits, no account) is decided under the lock of lock_account, so a replay writes nothing. Whether the key is
+-- unused is a condition of the update: asked again whenever it had to wait, it holds under the lock (is_unused).
 
 create or replace function credits_private.spend(
   p_user_id uuid,
@@ -1010,10 +1042,7 @@ begin
       updated_at = credits_private.now()
     where a.user_id = p_user_id
       and a.credits_remaining - a.credits_held >= p_amount
-      and not exists (
-        select from public.credit_transactions as t
-        where t.user_id = p_user_id and t.idempotency_key = p_idempotency_key
-      )
+      and (p_idempotency_key is null or credits_private.is_unused(p_user_id, p_idempotency_key))
     returning a.last_seq, a.credits_remaining, a.updated_at into v_seq, v_balance, v_now;
     exit when found;
 
@@ -1035,24 +1064,7 @@ begin
   values (
     p_user_id, v_seq, -p_amount, v_balance, v_now, 'consumption', p_idempotency_key, p_description, p_metadata
   )
-  on conflict (user_id, idempotency_key) do nothing
   returning t.* into v_row;
-
-  if not found then
-    update public.user_credits as a
-    set
-      credits_remaining = a.credits_remaining + p_amount,
-      used_credits = a.used_credits - p_amount,
-      last_seq = a.last_seq - 1,
-      updated_at = coalesce(
-        (select t.created_at from public.credit_transactions as t where t.user_id = p_user_id and t.seq = v_seq - 1),
-        a.created_at
-      )
-    where a.user_id = p_user_id;
-    v_row := credits_private.find_replay(
-      p_user_id, 'consumption', -p_amount, p_description, p_metadata, p_idempotency_key
-    );
-  end if;
   return v_row;
 end;
 $$;
@@ -2239,7 +2251,9 @@ comment on trigger keep_ledger_whole on public.credit_transactions is
 -- keep_accounts: an account goes when its user is gone, and its ledger goes with it.
 --
 -- The other half of keep_ledger: without it, whoever may delete a balance row could delete a history.
--- remove_ledger stands in for a foreign key on the ledger, which every spend would have to pay for.
+-- remove_ledger stands in for a foreign key on the ledger, which every spend would have to pay for. A change of
+-- user is refused by statement, because a row trigger before an update, of whichever column, makes Postgres
+-- lock each row that any update touches, with a record in the WAL.
 
 create or replace function credits_private.keep_accounts()
   returns trigger
@@ -2267,12 +2281,12 @@ comment on function credits_private.keep_accounts() is
 revoke all on function credits_private.keep_accounts() from public, anon, authenticated, service_role;
 
 create or replace trigger keep_accounts
-  before delete or update of user_id on public.user_credits
+  before delete on public.user_credits
   for each row
   execute function credits_private.keep_accounts();
 
 create or replace trigger keep_accounts_whole
-  before truncate on public.user_credits
+  before truncate or update of user_id on public.user_credits
   for each statement
   execute function credits_private.keep_accounts();
 
@@ -2280,9 +2294,9 @@ alter table public.user_credits enable always trigger keep_accounts;
 alter table public.user_credits enable always trigger keep_accounts_whole;
 
 comment on trigger keep_accounts on public.user_credits is
-  'No delete while the user exists, and no change of user ever.';
+  'No delete while the user exists.';
 comment on trigger keep_accounts_whole on public.user_credits is
-  'No truncate.';
+  'No truncate, and no change of user ever.';
 -- end
 
 -- from sql/credits/triggers/remove_ledger.sql

@@ -27,6 +27,7 @@
 \ir private/open_accounts.sql
 \ir private/lock_account.sql
 \ir private/find_replay.sql
+\ir private/is_unused.sql
 \ir private/spend.sql
 \ir private/add_credits.sql
 \ir private/erase_account.sql

@@ -9,11 +9,11 @@ select p.oid::regprocedure::text as name, p.prosrc
 from pg_catalog.pg_proc as p
 where p.pronamespace in ('public'::regnamespace, 'credits_private'::regnamespace)
   and p.proname in (
-    'consume_credit', 'consume_credit_for', 'current_user_id', 'spend', 'check_entry', 'lock_account',
+    'consume_credit', 'consume_credit_for', 'current_user_id', 'spend', 'is_unused', 'check_entry', 'lock_account',
     'open_account', 'find_replay', 'refuse_spend', 'signup_bonus_for', 'post', 'move_balance', 'now'
   );
 
-select is((select count(*) from spend_path), 14::bigint, 'These fourteen functions are the path of a spend.');
+select is((select count(*) from spend_path), 15::bigint, 'These fifteen functions are the path of a spend.');
 select is_empty(
   $$
     select name

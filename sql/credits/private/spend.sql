@@ -2,9 +2,8 @@
 --
 -- Two writes for a spend that succeeds: the balance is taken and numbered in one update, which is also the
 -- lock, and the ledger row is inserted. What the update passes over (a key that is there already, too few
--- credits, no account) is decided under the lock of lock_account, so a replay writes nothing. A key that the
--- update could not see yet, because its first call was under way, stops the insert: then the update is undone
--- to the letter and the first answer given again.
+-- credits, no account) is decided under the lock of lock_account, so a replay writes nothing. Whether the key is
+-- unused is a condition of the update: asked again whenever it had to wait, it holds under the lock (is_unused).
 
 create or replace function credits_private.spend(
   p_user_id uuid,
@@ -44,10 +43,7 @@ begin
       updated_at = credits_private.now()
     where a.user_id = p_user_id
       and a.credits_remaining - a.credits_held >= p_amount
-      and not exists (
-        select from public.credit_transactions as t
-        where t.user_id = p_user_id and t.idempotency_key = p_idempotency_key
-      )
+      and (p_idempotency_key is null or credits_private.is_unused(p_user_id, p_idempotency_key))
     returning a.last_seq, a.credits_remaining, a.updated_at into v_seq, v_balance, v_now;
     exit when found;
 
@@ -69,24 +65,7 @@ begin
   values (
     p_user_id, v_seq, -p_amount, v_balance, v_now, 'consumption', p_idempotency_key, p_description, p_metadata
   )
-  on conflict (user_id, idempotency_key) do nothing
   returning t.* into v_row;
-
-  if not found then
-    update public.user_credits as a
-    set
-      credits_remaining = a.credits_remaining + p_amount,
-      used_credits = a.used_credits - p_amount,
-      last_seq = a.last_seq - 1,
-      updated_at = coalesce(
-        (select t.created_at from public.credit_transactions as t where t.user_id = p_user_id and t.seq = v_seq - 1),
-        a.created_at
-      )
-    where a.user_id = p_user_id;
-    v_row := credits_private.find_replay(
-      p_user_id, 'consumption', -p_amount, p_description, p_metadata, p_idempotency_key
-    );
-  end if;
   return v_row;
 end;
 $$;

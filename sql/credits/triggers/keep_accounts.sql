@@ -1,7 +1,9 @@
 -- keep_accounts: an account goes when its user is gone, and its ledger goes with it.
 --
 -- The other half of keep_ledger: without it, whoever may delete a balance row could delete a history.
--- remove_ledger stands in for a foreign key on the ledger, which every spend would have to pay for.
+-- remove_ledger stands in for a foreign key on the ledger, which every spend would have to pay for. A change of
+-- user is refused by statement, because a row trigger before an update, of whichever column, makes Postgres
+-- lock each row that any update touches, with a record in the WAL.
 
 create or replace function credits_private.keep_accounts()
   returns trigger
@@ -29,12 +31,12 @@ comment on function credits_private.keep_accounts() is
 revoke all on function credits_private.keep_accounts() from public, anon, authenticated, service_role;
 
 create or replace trigger keep_accounts
-  before delete or update of user_id on public.user_credits
+  before delete on public.user_credits
   for each row
   execute function credits_private.keep_accounts();
 
 create or replace trigger keep_accounts_whole
-  before truncate on public.user_credits
+  before truncate or update of user_id on public.user_credits
   for each statement
   execute function credits_private.keep_accounts();
 
@@ -42,6 +44,6 @@ alter table public.user_credits enable always trigger keep_accounts;
 alter table public.user_credits enable always trigger keep_accounts_whole;
 
 comment on trigger keep_accounts on public.user_credits is
-  'No delete while the user exists, and no change of user ever.';
+  'No delete while the user exists.';
 comment on trigger keep_accounts_whole on public.user_credits is
-  'No truncate.';
+  'No truncate, and no change of user ever.';
