@@ -92,6 +92,7 @@ lines as (
   union all
   select
     'column ' || r.name || '.' || c.attname || ' ' || pg_catalog.format_type(c.atttypid, c.atttypmod)
+      || coalesce(' collate ' || nullif(nullif(c.attcollation, 0), 'pg_catalog.default'::regcollation)::regcollation, '')
       || case when c.attnotnull then ' not null' else '' end
       || coalesce(' default ' || pg_catalog.pg_get_expr(d.adbin, d.adrelid), '')
   from relations as r

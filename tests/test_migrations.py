@@ -436,6 +436,7 @@ def test_verify_names_what_has_drifted(templates: Templates, statement: str) -> 
         "as 'begin return timestamptz ''2030-01-01''; end'",
         "alter function credits_private.spend reset search_path",
         "alter function public.consume_credit security definer",
+        'alter table public.credit_transactions alter idempotency_key type text collate "default"',
         "alter type public.credit_transaction_type add value 'gift'",
         "drop trigger remove_ledger on public.user_credits",
         "alter table public.user_credits drop constraint user_credits_held_not_negative",

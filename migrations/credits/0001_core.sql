@@ -448,7 +448,8 @@ grant select on table public.user_credits to authenticated, service_role;
 -- What every spend pays for stays small: no foreign key (remove_ledger takes the rows when the account
 -- goes), no index but its two keys, one short check; the engine and the trigger keep the other rules, and
 -- verify_ledger proves them. The three defaults are nulls that the trigger replaces: with a default, generated types let
--- a service leave these columns out, as it must.
+-- a service leave these columns out, as it must. Keys compare by byte: an operating system that sorts words anew must
+-- not break the index that knows them.
 
 create table public.credit_transactions (
   user_id uuid not null,
@@ -457,7 +458,7 @@ create table public.credit_transactions (
   balance_after bigint not null default nullif(0, 0),
   created_at timestamptz not null default nullif('infinity'::timestamptz, 'infinity'),
   type public.credit_transaction_type not null,
-  idempotency_key text,
+  idempotency_key text collate "C",
   description text,
   metadata jsonb not null default '{}',
   constraint credit_transactions_pkey primary key (user_id, seq),

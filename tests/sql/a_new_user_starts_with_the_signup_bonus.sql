@@ -19,7 +19,7 @@ select results_eq(
 );
 select results_eq(
   $$
-    select user_id, seq, type::text, amount, balance_after, idempotency_key, description, metadata
+    select user_id, seq, type::text, amount, balance_after, idempotency_key collate "default", description, metadata
     from public.credit_transactions
   $$,
   $$

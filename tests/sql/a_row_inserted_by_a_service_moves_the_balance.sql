@@ -14,7 +14,7 @@ insert into public.credit_transactions (user_id, type, amount, description, meta
 values ('ada00000-0000-4000-8000-000000000000', 'purchase', 10, 'A pack', '{"order": 7}', 'order-7');
 select results_eq(
   $$
-    select seq, type::text, amount, balance_after, description, metadata, idempotency_key
+    select seq, type::text, amount, balance_after, description, metadata, idempotency_key collate "default"
     from public.credit_transactions
     where user_id = 'ada00000-0000-4000-8000-000000000000'
     order by seq desc

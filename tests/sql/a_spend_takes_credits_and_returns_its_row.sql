@@ -11,7 +11,7 @@ set local role authenticated;
 
 select results_eq(
   $$
-    select user_id, seq, type::text, amount, balance_after, description, metadata, idempotency_key
+    select user_id, seq, type::text, amount, balance_after, description, metadata, idempotency_key collate "default"
     from public.consume_credit(2, 'An export', '{"pages": 4}', 'export-1')
   $$,
   $$
@@ -42,7 +42,7 @@ select ok(
   'It is the instant of the spend, not the beginning of its transaction.'
 );
 select results_eq(
-  'select seq, amount, balance_after, description, metadata, idempotency_key from public.consume_credit()',
+  'select seq, amount, balance_after, description, metadata, idempotency_key collate "default" from public.consume_credit()',
   $$ values (3::bigint, -1::bigint, 0::bigint, null::text, '{}'::jsonb, null::text) $$,
   'Without arguments a spend takes one credit and says nothing.'
 );
@@ -60,7 +60,7 @@ select results_eq(
 );
 select results_eq(
   $$
-    select user_id, seq, type::text, amount, balance_after, description, metadata, idempotency_key
+    select user_id, seq, type::text, amount, balance_after, description, metadata, idempotency_key collate "default"
     from public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 4, 'A render', '{"frames": 9}', 'render-1')
   $$,
   $$

@@ -57,7 +57,7 @@ values
   ('ada00000-0000-4000-8000-000000000000', 'bonus', 1, 'gift-2')
 on conflict do nothing;
 select results_eq(
-  'select seq, amount, balance_after, idempotency_key from public.credit_transactions where seq > 2 order by seq',
+  'select seq, amount, balance_after, idempotency_key collate "default" from public.credit_transactions where seq > 2 order by seq',
   $$ values (3::bigint, 1::bigint, 14::bigint, 'gift-1'), (4, 1, 15, 'gift-2') $$,
   'Of several rows in one statement the new ones count once each, without a gap.'
 );

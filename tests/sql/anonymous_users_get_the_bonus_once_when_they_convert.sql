@@ -21,7 +21,7 @@ select throws_ok(
 reset role;
 update auth.users set is_anonymous = false, email = 'ada@example.com';
 select results_eq(
-  'select seq, type::text, amount, balance_after, idempotency_key from public.credit_transactions',
+  'select seq, type::text, amount, balance_after, idempotency_key collate "default" from public.credit_transactions',
   $$ values (1::bigint, 'signup_bonus', 3::bigint, 3::bigint, 'credits:signup_bonus') $$,
   'The conversion brings the bonus.'
 );

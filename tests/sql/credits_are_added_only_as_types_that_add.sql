@@ -45,7 +45,7 @@ select throws_ok(
 
 select results_eq(
   $$
-    select type::text, amount, description, metadata, idempotency_key
+    select type::text, amount, description, metadata, idempotency_key collate "default"
     from public.add_credits_for('ada00000-0000-4000-8000-000000000000', 4)
   $$,
   $$ values ('bonus', 4::bigint, null::text, '{}'::jsonb, null::text) $$,
@@ -53,7 +53,7 @@ select results_eq(
 );
 select results_eq(
   $$
-    select type::text, amount, description, metadata, idempotency_key
+    select type::text, amount, description, metadata, idempotency_key collate "default"
     from public.add_credits_for(
       'ada00000-0000-4000-8000-000000000000', 5, 'purchase',
       description => 'A pack', metadata => '{"order": 7}', idempotency_key => 'order-7'
