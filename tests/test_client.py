@@ -1108,7 +1108,9 @@ def test_a_deadlock_that_the_caller_caused_is_a_passing_reason(database: Databas
         with driver.source(proxy.database, "pool", options="-c deadlock_timeout=200ms") as pool:
             with when_blocked(database, close_the_circle):
                 row = driver.wait(driver.client(pool).consume_credit_for(user))
-            assert proxy.keys(user) == [row.idempotency_key] * 2
+            keys = proxy.keys(user)
+            assert len(keys) > 1  # more than 2 where the next attempt overtook the holder, and the circle closed again
+            assert set(keys) == {row.idempotency_key}
     assert ledger(database, user) == [row]
 
 

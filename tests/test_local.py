@@ -25,10 +25,11 @@ IS_ROOT = os.geteuid() == 0
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 Program = Callable[[Path], "subprocess.Popen[str]"]
 PROGRAM = """
-import os, sys
+import signal, sys
 from pathlib import Path
 import psycopg
 from credits_db.local import running
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests in the background ignores it
 with running(Path(sys.argv[1]), durable=False) as server:
     with psycopg.connect(server.dsn()) as connection:
         print(connection.execute("show cluster_name").fetchone()[0], flush=True)
