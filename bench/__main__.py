@@ -114,7 +114,8 @@ def show(title: str, slices: Slices, column: str = "client CPU us", values: list
 
 
 def describe(run: Run, directory: Path) -> None:
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
     load = ", ".join(f"{figure:.2f}" for figure in os.getloadavg())
     with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
 
@@ -123,7 +124,7 @@ def describe(run: Run, directory: Path) -> None:
             os.fsync(file.fileno())
 
         sync = median(timed(write, 0.2))
-    say(f"machine   {models[0].partition(': ')[2]}, {os.cpu_count()} cores, load {load}, Linux {platform.release()}")
+    say(f"machine   {cpu}, {os.cpu_count()} cores, load {load}, Linux {platform.release()}")
     say(f"disk      {directory}: 8 kB written and synced in {sync:.0f} us")
     say(f"server    PostgreSQL {run.value('show server_version')}, over its socket, prepared statements")
     say("settings ", ", ".join(f"{name} {run.value(f'show {name}')}" for name in SETTINGS))
@@ -168,16 +169,13 @@ def costs(run: Run, dsns: dict[str, str]) -> None:
         shown.add_row(contestant.name, f"{wal:.0f}", f"{buffers:.1f}")
         if contestant is ENGINE:
             run.aim("engine, bytes of WAL", wal, ".0f", most=680)
-            run.aim("engine, buffers", buffers, ".1f", most=15)
     say(shown)
     say(f"Full-page images in all of them: {run.value('select wal_fpi from pg_stat_wal') - images}.")
 
 
 def growth(run: Run) -> None:
-    sizes = {
-        f"{rows:,} rows": (run.filled(f"rows_{rows}", rows // 100, 100), rows // 100) for rows in (10_000, run.rows)
-    }
-    few, many = sizes
+    few, many = (f"{rows:,} rows" for rows in (10_000, run.rows))
+    sizes = {few: (run.filled("few", 100, 100), 100), many: (run.filled("many", run.rows // 100, 100), run.rows // 100)}
     with psycopg.connect(sizes[many][0]) as connection:
         name = "'public.credit_transactions'"
         query = f"select pg_table_size({name}), pg_indexes_size({name})"
@@ -190,8 +188,11 @@ def growth(run: Run) -> None:
         }
         slices = take_turns(loads, run.rounds)
         tps = (f"{median(s.tps for s in done):,.0f}" for done in slices.values())
-        buffers = (f"{run.cost(dsn, contestant, users)[1]:.1f}" for dsn, users in sizes.values())
-        shown.add_row(contestant.name, *tps, spread(ratios(slices, many, of=few)), *buffers)
+        buffers = [run.cost(dsn, contestant, users)[1] for dsn, users in sizes.values()]
+        shown.add_row(contestant.name, *tps, spread(ratios(slices, many, of=few)), *(f"{b:.1f}" for b in buffers))
+        if contestant is ENGINE:
+            run.aim(f"engine, buffers, {few}", buffers[0], ".1f", most=15)
+            run.aim(f"engine, buffers, {many}", buffers[1], ".1f", most=20)
     say(shown)
     say(f"history is {HISTORY.what}. A row takes {heap:.1f} bytes in the heap, {indexes:.1f} in its indexes.")
     run.aim(f"bytes a ledger row, of {many}", heap + indexes, ".0f", most=280)
