@@ -195,7 +195,7 @@ def growth(run: Run) -> None:
             run.aim(f"engine, buffers, {many}", buffers[1], ".1f", most=20)
     say(shown)
     say(f"history is {HISTORY.what}. A row takes {heap:.1f} bytes in the heap, {indexes:.1f} in its indexes.")
-    run.aim(f"bytes a ledger row, of {many}", heap + indexes, ".0f", most=280)
+    run.aim(f"bytes a ledger row, of {many}", heap + indexes, ".1f", most=280)
 
 
 def python(run: Run) -> None:
