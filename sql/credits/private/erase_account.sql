@@ -3,7 +3,7 @@
 -- Locks the user, then the balance: the order of a deletion in auth.users, of a sign-up and of a first spend,
 -- so a spend beside it came before or finds no account. (A transaction that moves one balance twice looks at the
 -- user again, for the foreign key, and may so meet a deletion in a deadlock; Postgres ends one of the two.)
--- Deleting the auth user does the rest: the balance goes by its foreign key, the ledger with the balance.
+-- Deleting the auth user does the rest: the balance goes by its foreign key, ledger and purchases with the balance.
 -- Called again it removes nothing and answers with a receipt of zeros.
 
 create or replace function credits_private.erase_account(p_user_id uuid)
@@ -15,6 +15,8 @@ as $$
 declare
   v_account public.user_credits;
   v_transactions bigint := 0::bigint;
+  v_purchases bigint := 0::bigint;
+  v_entitlements bigint := 0::bigint;
   v_accounts bigint := 0::bigint;
   v_users bigint := 0::bigint;
   v_receipt public.account_deletion;
@@ -31,6 +33,8 @@ begin
     select a.* into v_account from public.user_credits as a where a.user_id = p_user_id for update;
     get diagnostics v_accounts = row_count;
     select count(*) into v_transactions from public.credit_transactions as t where t.user_id = p_user_id;
+    select count(*) into v_purchases from public.purchase_transactions as p where p.user_id = p_user_id;
+    select count(*) into v_entitlements from public.user_entitlements as e where e.user_id = p_user_id;
     delete from auth.users as u where u.id = p_user_id;
     get diagnostics v_users = row_count;
   end if;
@@ -40,7 +44,9 @@ begin
   v_receipt.removed := jsonb_build_object(
     'auth.users', v_users,
     'public.user_credits', v_accounts,
-    'public.credit_transactions', v_transactions
+    'public.credit_transactions', v_transactions,
+    'public.purchase_transactions', v_purchases,
+    'public.user_entitlements', v_entitlements
   );
   return v_receipt;
 end;

@@ -27,7 +27,8 @@ begin
   if (
     case v_setting.kind
       when 'integer' then p_value ~ '^[0-9]{1,15}$' and p_value::bigint between v_setting.minimum and v_setting.maximum
-      else p_value in ('on', 'off')
+      when 'switch' then p_value in ('on', 'off')
+      else p_value ~ v_setting.pattern and length(p_value) <= 10000
     end
   ) is not true then
     raise exception using
@@ -36,7 +37,8 @@ begin
       detail = json_build_object('argument', 'value', 'value', p_value),
       hint = case v_setting.kind
         when 'integer' then format('%s is a whole number from %s to %s.', p_name, v_setting.minimum, v_setting.maximum)
-        else format('%s is on or off.', p_name)
+        when 'switch' then format('%s is on or off.', p_name)
+        else format('%s matches %s.', p_name, v_setting.pattern)
       end;
   end if;
   update credits_private.settings as s

@@ -77,6 +77,35 @@ begin
     select c.user_id, null, 'ledger_without_account', 0, c.last_seq
     from accounts as c
     where not c.exists
+    union all
+    select
+      coalesce(p.user_id, l.user_id),
+      coalesce(p.seq, l.first_seq),
+      'purchase_is_not_its_rows',
+      coalesce(p.credits - p.refunded_credits, 0),
+      coalesce(l.amount, 0)
+    from (
+      select b.*
+      from public.purchase_transactions as b
+      where b.seq is not null and (p_user_id is null or b.user_id = p_user_id)
+    ) as p
+    full join (
+      select
+        t.user_id,
+        t.metadata ->> 'store' as store,
+        t.metadata ->> 'environment' as environment,
+        t.metadata ->> 'transaction_id' as transaction_id,
+        t.metadata ->> 'product_id' as product_id,
+        min(t.seq) as first_seq,
+        sum(t.amount) as amount
+      from public.credit_transactions as t
+      where (p_user_id is null or t.user_id = p_user_id)
+        and (t.idempotency_key like 'credits:purchase:%' or t.type in ('clawback', 'clawback_reversal') and t.metadata ? 'transaction_id')
+      group by 1, 2, 3, 4, 5
+    ) as l
+      on (l.user_id, l.store, l.environment, l.transaction_id, l.product_id)
+        = (p.user_id, p.store, p.environment, p.transaction_id, p.product_id)
+    where coalesce(l.amount, 0) <> coalesce(p.credits - p.refunded_credits, 0)
   )
   select
     v.user_id,

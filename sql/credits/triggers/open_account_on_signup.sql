@@ -1,5 +1,6 @@
 -- open_account_on_signup: a new user has an account, and a sign-up never fails because of it.
 --
+-- Purchases that were made before there was a user, and wait for this id, are credited now.
 -- Whatever goes wrong here becomes a warning in the log: the account is then opened by the first operation
 -- of the user. Metadata is not looked at, since users choose theirs. An anonymous user who converts gets
 -- the bonus that they could not have before; a passing conflict there is raised, for whoever asked to try
@@ -15,6 +16,7 @@ as $$
 begin
   if tg_op = 'INSERT' or old.is_anonymous and not new.is_anonymous then
     perform credits_private.open_account(new.id);
+    perform credits_private.run_parked_events(array[new.id::pg_catalog.text]);
   end if;
   return null;
 exception

@@ -13,9 +13,9 @@ comment on type public.ledger_violation is
 comment on column public.ledger_violation.user_id is
   'Whose books.';
 comment on column public.ledger_violation.seq is
-  'The ledger row that is wrong, or null when it is the balance row.';
+  'The ledger row that is wrong (of a purchase: its first), or null when it is the balance row.';
 comment on column public.ledger_violation.rule is
-  'The rule that is broken: seq_has_gap, balance_breaks_chain, amount_breaks_type, balance_is_not_sum, used_is_not_consumption, last_seq_is_not_last, ledger_without_account.';
+  'The rule that is broken: seq_has_gap, balance_breaks_chain, amount_breaks_type, balance_is_not_sum, used_is_not_consumption, last_seq_is_not_last, ledger_without_account, purchase_is_not_its_rows.';
 comment on column public.ledger_violation.expected is
   'The figure that the rule asks for.';
 comment on column public.ledger_violation.found is

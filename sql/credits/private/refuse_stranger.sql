@@ -1,0 +1,37 @@
+-- refuse_stranger: nobody here has this name; unless the transaction is of somebody who has left.
+
+create or replace function credits_private.refuse_stranger(
+  p_fact credits_private.store_fact
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+begin
+  if exists (
+    select
+    from credits_private.purchase_claims as c
+    where c.store = p_fact.store
+      and c.environment = p_fact.environment
+      and c.transaction_id = any (p_fact.transaction_ids)
+      and c.is_closed
+  ) then
+    raise exception using
+      errcode = 'PT410',
+      message = 'account_closed',
+      detail = '{}',
+      hint = 'This transaction belonged to an account that was deleted.';
+  end if;
+  raise exception using
+    errcode = 'PT404',
+    message = 'unknown_user',
+    detail = json_build_object('names', cardinality(p_fact.names)),
+    hint = 'No account has one of these names yet: the event waits for its user.';
+end;
+$$;
+
+comment on function credits_private.refuse_stranger(credits_private.store_fact) is
+  'Raises PT404 unknown_user, or PT410 account_closed.';
+
+revoke all on function credits_private.refuse_stranger(credits_private.store_fact) from public, anon, authenticated, service_role;

@@ -1,0 +1,93 @@
+-- settle_transaction: brings the ledger to what is known of a transaction.
+--
+-- Grants what was paid for and not granted, then posts the difference between what has been taken back and what should be:
+-- a clawback or its reversal. A target and not a delta, so it may run as often as one likes, and finishes whatever a crash
+-- left. The caller holds the balance of the claimant and the claim.
+
+create or replace function credits_private.settle_transaction(
+  p_claim credits_private.purchase_claims
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_purchase public.purchase_transactions;
+  v_was public.purchase_transactions;
+  v_metadata pg_catalog.jsonb;
+  v_share numeric;
+  v_target bigint;
+begin
+  for v_was in
+    select p.*
+    from public.purchase_transactions as p
+    where p.user_id = p_claim.user_id
+      and p.store = p_claim.store
+      and p.environment = p_claim.environment
+      and p.transaction_id = p_claim.transaction_id
+      and p.verified_at is not null
+    order by p.product_id
+  loop
+    v_purchase := v_was;
+    v_metadata := jsonb_build_object(
+      'store', v_was.store, 'environment', v_was.environment, 'transaction_id', v_was.transaction_id,
+      'product_id', v_was.product_id
+    );
+    if v_was.seq is null and v_was.credits > 0 then
+      v_purchase.seq := (credits_private.post(
+        v_was.user_id, 'purchase', v_was.credits, 'Purchase of ' || v_was.product_id, v_metadata,
+        concat_ws(':', 'credits:purchase', v_was.store, v_was.environment, v_was.transaction_id, v_was.product_id)
+      )).seq;
+    end if;
+    v_share := credits_private.refunded_share(v_was);
+    v_target := round(v_was.credits * v_share);
+    if v_target > v_was.refunded_credits then
+      perform credits_private.post(
+        v_was.user_id, 'clawback', v_was.refunded_credits - v_target, 'Refund of ' || v_was.product_id, v_metadata, null
+      );
+    elsif v_target < v_was.refunded_credits then
+      perform credits_private.post(
+        v_was.user_id, 'clawback_reversal', v_was.refunded_credits - v_target,
+        'Refund of ' || v_was.product_id || ' taken back', v_metadata, null
+      );
+    end if;
+    v_purchase.refunded_credits := v_target;
+    v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end;
+    if v_was.entitlements <> '{}' then
+      select nullif(
+        least(
+          max(f.until) filter (where f.ref in ('paid:' || v_was.product_id, 'extended:' || v_was.product_id)),
+          max(f.until) filter (where f.ref = 'expired:' || v_was.product_id)
+        ),
+        'infinity'
+      )
+      into v_purchase.entitled_until
+      from credits_private.purchase_facts as f
+      where f.store = v_was.store
+        and f.environment = v_was.environment
+        and f.transaction_id = v_was.transaction_id
+        and f.kind = 'period';
+    end if;
+    if v_purchase is distinct from v_was then
+      update public.purchase_transactions as p
+      set
+        status = v_purchase.status,
+        refunded_credits = v_purchase.refunded_credits,
+        entitled_until = v_purchase.entitled_until,
+        seq = v_purchase.seq
+      where p.user_id = v_was.user_id
+        and p.store = v_was.store
+        and p.environment = v_was.environment
+        and p.transaction_id = v_was.transaction_id
+        and p.product_id = v_was.product_id;
+      perform credits_private.refresh_entitlements(v_was.user_id, v_was.entitlements);
+    end if;
+  end loop;
+end;
+$$;
+
+comment on function credits_private.settle_transaction(credits_private.purchase_claims) is
+  'Grants and takes back what is due for a claimed and locked transaction. Raises PT422 balance_limit.';
+
+revoke all on function credits_private.settle_transaction(credits_private.purchase_claims) from public, anon, authenticated, service_role;

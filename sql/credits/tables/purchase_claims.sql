@@ -1,0 +1,41 @@
+-- purchase_claims: whose a transaction of a store is, once for the whole database.
+--
+-- Taken before anything is credited, and the lock under which all that is known of a transaction is put together.
+-- It may come before its user: a refund can arrive first. Stripe has several names for one payment; all but one are
+-- rows that lead to it (alias_of). When an account goes its claims stay, closed and without its name, or buying,
+-- leaving and restoring would credit twice.
+
+create table credits_private.purchase_claims (
+  store text not null,
+  environment text not null,
+  transaction_id text not null,
+  alias_of text,
+  user_id uuid,
+  provider text,
+  is_closed boolean not null default false,
+  claimed_at timestamptz,
+  constraint purchase_claims_pkey primary key (store, environment, transaction_id)
+);
+
+create index purchase_claims_user_id on credits_private.purchase_claims (user_id) where user_id is not null;
+
+comment on table credits_private.purchase_claims is
+  'Whose a transaction of a store is, once for the whole database. Outlives the account, without its name.';
+comment on column credits_private.purchase_claims.store is
+  'Where the money was paid.';
+comment on column credits_private.purchase_claims.environment is
+  'PRODUCTION or SANDBOX.';
+comment on column credits_private.purchase_claims.transaction_id is
+  'The store''s name of the transaction.';
+comment on column credits_private.purchase_claims.alias_of is
+  'The transaction that this is another name of; null for the name that counts.';
+comment on column credits_private.purchase_claims.user_id is
+  'Who has it; null before anybody has, and after the account was closed.';
+comment on column credits_private.purchase_claims.provider is
+  'Who told us of the payment first; products that another provider names in the same transaction are the same ones.';
+comment on column credits_private.purchase_claims.is_closed is
+  'Whether the account that had it is gone: nobody else gets its credits.';
+comment on column credits_private.purchase_claims.claimed_at is
+  'When it was claimed.';
+
+revoke all on table credits_private.purchase_claims from public, anon, authenticated, service_role;

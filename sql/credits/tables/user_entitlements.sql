@@ -1,0 +1,38 @@
+-- user_entitlements: what a user may use, and until when.
+--
+-- Folded from the purchases that carry an entitlement and are not refunded (refresh_entitlements), and from what
+-- was granted by hand or came by a transfer, whichever lasts longer. Whether it is active is a question of the clock:
+-- ask has_entitlement.
+
+create table public.user_entitlements (
+  user_id uuid not null,
+  entitlement text not null,
+  active_until timestamptz,
+  source text not null,
+  granted_by text,
+  granted_until timestamptz,
+  updated_at timestamptz not null,
+  constraint user_entitlements_pkey primary key (user_id, entitlement)
+);
+
+comment on table public.user_entitlements is
+  'What a user may use, and until when. Users read their own rows.';
+comment on column public.user_entitlements.user_id is
+  'Who may.';
+comment on column public.user_entitlements.entitlement is
+  'What: the store''s or the product''s word, for instance pro.';
+comment on column public.user_entitlements.active_until is
+  'Until when, that instant not included; null for ever.';
+comment on column public.user_entitlements.source is
+  'What makes it last so long: manual, transfer, or the store of a purchase.';
+comment on column public.user_entitlements.granted_by is
+  'How it came apart from purchases: manual or transfer; null where it did not.';
+comment on column public.user_entitlements.granted_until is
+  'Until when that lasts; null for ever.';
+comment on column public.user_entitlements.updated_at is
+  'When the row was last changed.';
+
+alter table public.user_entitlements enable row level security;
+
+revoke all on table public.user_entitlements from public, anon, authenticated, service_role;
+grant select on table public.user_entitlements to authenticated, service_role;

@@ -1,0 +1,57 @@
+-- remove_purchases: what an account that has just gone leaves of its purchases.
+--
+-- Purchases, entitlements and names go with it. Claims stay, closed and without the user, so that nobody is credited
+-- for the same transactions again; events keep their figures and lose their bodies, which name people.
+
+create or replace function credits_private.remove_purchases()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_name pg_catalog.text := old.user_id::pg_catalog.text;
+begin
+  delete from public.user_entitlements as e where e.user_id = old.user_id;
+  delete from public.purchase_transactions as p where p.user_id = old.user_id;
+  update credits_private.purchase_claims as c
+  set user_id = null, is_closed = true
+  where c.user_id = old.user_id;
+  delete from credits_private.store_customers as c where c.user_id = old.user_id;
+  update credits_private.store_events as e
+  set
+    user_id = null,
+    retry_at = null,
+    state = case when e.state in ('pending', 'parked') then 'ignored' else e.state end,
+    reason = case when e.state in ('pending', 'parked') then 'account_closed' else e.reason end,
+    body = null,
+    body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
+  where e.user_id = old.user_id
+    or (e.provider, e.event_id) in (
+      select p.provider, p.event_id from credits_private.parked_events as p where p.name = v_name
+    );
+  delete from credits_private.parked_events as e
+  where (e.provider, e.event_id) in (
+    select p.provider, p.event_id from credits_private.parked_events as p where p.name = v_name
+  );
+  update credits_private.settings as s
+  set value = array_to_string(array_remove(string_to_array(s.value, ','), v_name), ',')
+  where s.name = 'sandbox_users' and strpos(s.value, v_name) > 0;
+  return null;
+end;
+$$;
+
+comment on function credits_private.remove_purchases() is
+  'Trigger on user_credits: removes purchases and entitlements of a deleted account, closes its claims, and empties its events.';
+
+revoke all on function credits_private.remove_purchases() from public, anon, authenticated, service_role;
+
+create or replace trigger remove_purchases
+  after delete on public.user_credits
+  for each row
+  execute function credits_private.remove_purchases();
+
+alter table public.user_credits enable always trigger remove_purchases;
+
+comment on trigger remove_purchases on public.user_credits is
+  'Purchases go with their account; claims stay without it.';
