@@ -2313,10 +2313,18 @@ begin
     and p.store = v_claim.store
     and p.environment = v_claim.environment
     and p.transaction_id = v_claim.transaction_id
-    and (p.product_id = p_fact.product_id or p.provider <> p_provider)
-  order by p.product_id <> p_fact.product_id, p.product_id
-  limit 1;
-  if found then
+    and p.product_id = p_fact.product_id;
+  if not found and v_claim.provider <> p_provider then
+    select p.* into v_purchase
+    from public.purchase_transactions as p
+    where p.user_id = p_user_id
+      and p.store = v_claim.store
+      and p.environment = v_claim.environment
+      and p.transaction_id = v_claim.transaction_id
+    order by p.product_id
+    limit 1;
+  end if;
+  if v_purchase.user_id is not null then
     update public.purchase_transactions as p
     set
       verified_at = coalesce(p.verified_at, case when p_fact.stage = 2 then v_now end),
