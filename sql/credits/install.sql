@@ -28,7 +28,7 @@
 \ir tables/user_entitlements.sql
 \ir tables/store_customers.sql
 \ir tables/store_events.sql
-\ir tables/parked_events.sql
+\ir tables/store_event_names.sql
 \ir tables/secrets.sql
 
 \ir private/current_user_id.sql
