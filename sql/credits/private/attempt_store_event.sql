@@ -80,25 +80,10 @@ begin
   if v_event.reason = 'account_closed' then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
-  elsif v_event.user_id is null or p_event.attempts > 0 or v_facts[1].kind = 'transfer' then
-    -- with every id of a user that the body names, wherever that is
-    v_names := array(
-      select n.name
-      from unnest(v_facts) as f, unnest(f.names) as n (name)
-      union
-      select lower(m.match[1])
-      from regexp_matches(
-        v_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
-      ) as m (match)
-    );
-    if v_event.user_id is null or v_facts[1].kind = 'transfer' then
-      insert into credits_private.store_event_names (name, provider, event_id)
-      select n.name, v_event.provider, v_event.event_id
-      from unnest(v_names) as n (name)
-      on conflict (name, provider, event_id) do nothing;
-    else
-      delete from credits_private.store_event_names as n
-      where n.name = any (v_names) and n.provider = v_event.provider and n.event_id = v_event.event_id;
+  else
+    v_names := array(select distinct n.name from unnest(v_facts) as f, unnest(f.names || f.former_names) as n (name));
+    if v_event.user_id is null or cardinality(v_names) > 1 then
+      perform credits_private.name_store_event(v_event, v_names);
     end if;
   end if;
   return v_event;
