@@ -3092,6 +3092,8 @@ declare
   v_event credits_private.store_events := p_event;
   v_facts credits_private.store_fact[] := '{}';
   v_names pg_catalog.text[];
+  v_name pg_catalog.text;
+  v_is_shared boolean;
   v_state pg_catalog.text;
   v_message pg_catalog.text;
   v_detail pg_catalog.text;
@@ -3156,8 +3158,14 @@ begin
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
   else
-    v_names := array(select distinct n.name from unnest(v_facts) as f, unnest(f.names || f.former_names) as n (name));
-    if v_event.user_id is null or cardinality(v_names) > 1 then
+    -- all facts of an event name the same people
+    v_names := coalesce(v_facts[1].names || v_facts[1].former_names, '{}');
+    v_is_shared := v_event.user_id is null;
+    foreach v_name in array v_names loop
+      v_is_shared := v_is_shared
+        or v_name like '________-____-____-____-____________' and v_name <> v_event.user_id::pg_catalog.text;
+    end loop;
+    if v_is_shared then
       perform credits_private.name_store_event(v_event, v_names);
     end if;
   end if;
