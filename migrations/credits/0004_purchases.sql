@@ -197,6 +197,7 @@ grant usage on type public.maintenance_report to service_role;
 alter table credits_private.settings
   add column pattern text;
 alter table credits_private.settings
+  -- squawk-ignore ban-drop-constraint
   drop constraint settings_value_fits_kind;
 alter table credits_private.settings
   -- squawk-ignore constraint-missing-not-valid
@@ -369,6 +370,7 @@ create table public.purchase_transactions (
   status public.purchase_status not null,
   credits bigint not null,
   refunded_credits bigint not null default 0,
+  -- squawk-ignore prefer-bigint-over-int
   quantity integer not null default 1,
   price_cents bigint,
   currency text,
@@ -494,6 +496,7 @@ create table credits_private.purchase_facts (
   kind text not null,
   ref text not null,
   product_id text,
+  -- squawk-ignore prefer-bigint-over-int
   stage integer not null,
   cents bigint,
   basis_cents bigint,
@@ -620,6 +623,7 @@ create table credits_private.store_events (
   environment text,
   transaction_id text,
   product_id text,
+  -- squawk-ignore prefer-bigint-over-int
   attempts integer not null default 0,
   received_at timestamptz not null,
   processed_at timestamptz,
