@@ -156,12 +156,14 @@ def events_list(
     as_json: AsJson = False,
 ) -> None:
     """Show what the stores sent, newest first."""
+    from dataclasses import fields
+
     from credits_db import StoreEvent
 
     query = f"""
-        select {", ".join(StoreEvent.__dataclass_fields__)}
+        select {", ".join(field.name for field in fields(StoreEvent))}
         from credits_private.store_events as e
-        where e.state = %(state)s::public.store_event_state or %(state)s::text is null
+        where e.state = %(state)s::text::public.store_event_state or %(state)s::text is null
         order by e.received_at desc, e.provider, e.event_id
         limit %(limit)s::bigint
         """  # noqa: S608  # names of columns
