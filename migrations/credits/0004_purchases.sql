@@ -667,29 +667,30 @@ comment on column credits_private.store_events.body_sha256 is
 revoke all on table credits_private.store_events from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/tables/parked_events.sql
--- parked_events: under which names the parked events wait.
+-- from sql/credits/tables/store_event_names.sql
+-- store_event_names: whom an event names, while it is nobody's.
 --
--- A sign-up looks here for the id of the new user, and an event that teaches a new name for that name, so that a
--- purchase made before the account is credited the moment somebody is there to have it.
+-- A sign-up looks here for the id of the new user, and an event that teaches a new name for that name, so that a purchase
+-- made before the account is credited the moment somebody is there to have it. A deletion looks here for bodies that
+-- name the user without being theirs. An event that has its user needs no row.
 
-create table credits_private.parked_events (
+create table credits_private.store_event_names (
   name text not null,
   provider text not null,
   event_id text not null,
-  constraint parked_events_pkey primary key (name, provider, event_id)
+  constraint store_event_names_pkey primary key (name, provider, event_id)
 );
 
-comment on table credits_private.parked_events is
-  'Under which names the parked events wait for their user.';
-comment on column credits_private.parked_events.name is
+comment on table credits_private.store_event_names is
+  'Whom an event names, while it is nobody''s: parked events wait under these names.';
+comment on column credits_private.store_event_names.name is
   'The id of a user, or a provider''s name for one.';
-comment on column credits_private.parked_events.provider is
+comment on column credits_private.store_event_names.provider is
   'revenuecat or stripe.';
-comment on column credits_private.parked_events.event_id is
-  'The event that waits.';
+comment on column credits_private.store_event_names.event_id is
+  'The event.';
 
-revoke all on table credits_private.parked_events from public, anon, authenticated, service_role;
+revoke all on table credits_private.store_event_names from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/tables/secrets.sql
@@ -1024,28 +1025,6 @@ comment on function credits_private.to_cents(numeric, text) is
 revoke all on function credits_private.to_cents(numeric, text) from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/private/is_user_id.sql
--- is_user_id: does this name look like the id of a user? Cheaper than a pattern, and every event asks it of each name.
-
-create or replace function credits_private.is_user_id(
-  p_name text
-)
-  returns boolean
-  language plpgsql
-  immutable
-  set search_path = ''
-as $$
-begin
-  return p_name like '________-____-____-____-____________' and translate(p_name, '0123456789abcdef', '') = '----';
-end;
-$$;
-
-comment on function credits_private.is_user_id(text) is
-  'Whether a name is a UUID in lowercase.';
-
-revoke all on function credits_private.is_user_id(text) from public, anon, authenticated, service_role;
--- end
-
 -- from sql/credits/private/clean_names.sql
 -- clean_names: the usable ones of the names by which a provider knows somebody.
 --
@@ -1065,14 +1044,15 @@ declare
   v_name pg_catalog.text;
 begin
   foreach v_name in array p_names[:100] loop
-    continue when (length(v_name) between 1 and 255) is not true
-      or lower(v_name) in (
-        'null', 'none', 'nil', 'guest', '-1', '0', 'undefined', 'unknown', 'anonymous', '[]', '{}', 'no_user', 'unidentified'
-      );
-    if credits_private.is_user_id(lower(v_name)) then
+    if v_name like '________-____-____-____-____________' then
       v_name := lower(v_name);
     end if;
-    if v_name <> all (v_names) then
+    if length(v_name) between 1 and 255
+      and v_name <> all (v_names)
+      and lower(v_name) not in (
+        'null', 'none', 'nil', 'guest', '-1', '0', 'undefined', 'unknown', 'anonymous', '[]', '{}', 'no_user', 'unidentified'
+      )
+    then
       v_names := v_names || v_name;
     end if;
   end loop;
@@ -1096,10 +1076,9 @@ revoke all on function credits_private.clean_names(text[]) from public, anon, au
 create or replace function credits_private.read_revenuecat_event(
   p_body jsonb
 )
-  returns setof credits_private.store_fact
+  returns credits_private.store_fact[]
   language plpgsql
   immutable
-  rows 1
   set search_path = ''
 as $$
 declare
@@ -1154,13 +1133,11 @@ begin
     if v_type = 'TEST' then
       v_fact.names := '{}';
     end if;
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
 
   if v_fact.kind = 'alias' then
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
 
   if v_fact.kind = 'transfer' then
@@ -1175,16 +1152,14 @@ begin
     v_fact.former_names := credits_private.clean_names(
       array(select n.name from jsonb_array_elements_text(v_event -> 'transferred_from') as n (name))
     );
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
 
   -- from here on the event is about a transaction
   if v_event -> 'is_family_share' = 'true' then
     v_fact.kind := 'nothing';
     v_fact.ref := 'family_share';
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
   perform credits_private.require_text(v_event, 'store');
   v_fact.transaction_ids := array[credits_private.require_text(v_event, 'transaction_id')];
@@ -1229,7 +1204,7 @@ begin
       );
     end if;
   end if;
-  return next v_fact;
+  return array[v_fact];
 end;
 $$;
 
@@ -1250,10 +1225,9 @@ revoke all on function credits_private.read_revenuecat_event(jsonb) from public,
 create or replace function credits_private.read_stripe_event(
   p_body jsonb
 )
-  returns setof credits_private.store_fact
+  returns credits_private.store_fact[]
   language plpgsql
   immutable
-  rows 1
   set search_path = ''
 as $$
 declare
@@ -1264,18 +1238,27 @@ declare
   v_line pg_catalog.jsonb;
   v_refund pg_catalog.jsonb;
   v_status pg_catalog.text := v_object ->> 'status';
+  v_name pg_catalog.text;
   v_fact credits_private.store_fact;
+  v_facts credits_private.store_fact[] := '{}';
 begin
   if jsonb_typeof(v_object) is distinct from 'object' then
     perform credits_private.refuse_shape('data.object');
   end if;
   v_fact.store := 'stripe';
   v_fact.environment := case p_body -> 'livemode' when 'true' then 'PRODUCTION' when 'false' then 'SANDBOX' end;
-  v_fact.names := credits_private.clean_names(array[
+  -- a reference that is no id of a user (a partner's code, say) is nobody's name
+  foreach v_name in array credits_private.clean_names(array[
     v_object ->> 'client_reference_id', v_metadata ->> 'user_id',
-    v_object #>> '{subscription_details,metadata,user_id}', v_object #>> '{parent,subscription_details,metadata,user_id}',
-    coalesce(v_object #>> '{customer,id}', v_object ->> 'customer')
-  ]);
+    v_object #>> '{subscription_details,metadata,user_id}', v_object #>> '{parent,subscription_details,metadata,user_id}'
+  ]) loop
+    if v_name like '________-____-____-____-____________' then
+      v_fact.names := v_fact.names || v_name;
+    end if;
+  end loop;
+  v_fact.names := v_fact.names || credits_private.clean_names(
+    array[coalesce(v_object #>> '{customer,id}', v_object ->> 'customer')]
+  );
   v_fact.currency := upper(v_object ->> 'currency');
   v_fact.ref := 'changes_nothing';
 
@@ -1284,8 +1267,7 @@ begin
   ) then
     if v_object ->> 'mode' is distinct from 'payment' then
       v_fact.kind := 'alias';  -- an invoice brings the credits; the session tells whose customer it is
-      return next v_fact;
-      return;
+      return array[v_fact];
     end if;
     v_fact.kind := 'payment';
     v_fact.transaction_ids := array_remove(
@@ -1310,15 +1292,14 @@ begin
       v_fact.quantity := credits_private.read_quantity(v_metadata -> 'quantity');
       v_fact.list_cents := (v_object ->> 'amount_subtotal')::bigint;
       v_fact.price_cents := least(v_fact.list_cents, (v_object ->> 'amount_total')::bigint);
-      return next v_fact;
-      return;
+      return array[v_fact];
     end if;
     for v_line in select l.line from jsonb_array_elements(v_lines) as l (line) limit 100 loop
       v_fact.product_id := coalesce(v_line #>> '{price,metadata,product_id}', v_line #>> '{price,id}');
       v_fact.quantity := credits_private.read_quantity(v_line -> 'quantity');
       v_fact.list_cents := (v_line ->> 'amount_subtotal')::bigint;
       v_fact.price_cents := least(v_fact.list_cents, (v_line ->> 'amount_total')::bigint);
-      return next v_fact;
+      v_facts := v_facts || v_fact;
     end loop;
 
   elsif v_type = 'payment_intent.succeeded' then
@@ -1328,16 +1309,16 @@ begin
     );
     v_fact.product_id := v_metadata ->> 'product_id';
     if v_fact.product_id is null then
-      v_fact.kind := 'link';  -- its session or invoice says what was bought
-      return next v_fact;
-      return;
+      -- its session or invoice says what was bought; this may say that both are one
+      v_fact.kind := case when cardinality(v_fact.transaction_ids) > 1 then 'link' else 'nothing' end;
+      return array[v_fact];
     end if;
     v_fact.kind := 'payment';
     v_fact.stage := 2;
     v_fact.quantity := credits_private.read_quantity(v_metadata -> 'quantity');
     v_fact.price_cents := (v_object ->> 'amount_received')::bigint;
     v_fact.list_cents := v_fact.price_cents;
-    return next v_fact;
+    v_facts := v_facts || v_fact;
 
   elsif v_type in ('invoice.paid', 'invoice.payment_succeeded') then
     v_fact.kind := 'payment';
@@ -1369,7 +1350,7 @@ begin
       v_fact.price_cents := least(v_fact.list_cents, (v_object ->> 'amount_paid')::bigint);
       v_fact.is_trial := v_fact.list_cents = 0;
       v_fact.until := to_timestamp(least((v_line #>> '{period,end}')::bigint, 253402300799));
-      return next v_fact;
+      v_facts := v_facts || v_fact;
     end loop;
 
   elsif v_type = 'invoice_payment.paid' then
@@ -1377,7 +1358,7 @@ begin
     v_fact.transaction_ids := array_remove(
       array[v_object #>> '{payment,payment_intent}', credits_private.require_text(v_object, 'invoice')], null
     );
-    return next v_fact;
+    v_facts := v_facts || v_fact;
 
   elsif v_type in ('charge.refunded', 'refund.created', 'refund.updated', 'refund.failed', 'charge.refund.updated') then
     v_fact.names := '{}';
@@ -1401,7 +1382,7 @@ begin
       if v_object -> 'refunded' = 'true' then
         v_fact.cents := greatest(v_fact.cents, v_fact.basis_cents);
       end if;
-      return next v_fact;
+      v_facts := v_facts || v_fact;
       v_lines := v_object #> '{refunds,data}';  -- older versions of the API tell the refunds too
     else
       v_lines := jsonb_build_array(v_object);
@@ -1416,7 +1397,7 @@ begin
           when v_refund ->> 'status' = 'requires_action' then 0
           else 1
         end;
-        return next v_fact;
+        v_facts := v_facts || v_fact;
       end loop;
     end if;
 
@@ -1440,7 +1421,7 @@ begin
       when starts_with(v_status, 'warning_') or v_status = 'charge_refunded' then 0
       else 1
     end;
-    return next v_fact;
+    v_facts := v_facts || v_fact;
 
   else
     v_fact.kind := 'nothing';
@@ -1449,11 +1430,12 @@ begin
         then 'changes_nothing'
       else 'unknown_type'
     end;
-    return next v_fact;
+    v_facts := v_facts || v_fact;
   end if;
   if v_fact.kind not in ('nothing', 'alias') and coalesce(cardinality(v_fact.transaction_ids), 0) = 0 then
     perform credits_private.refuse_shape('payment_intent');
   end if;
+  return v_facts;
 end;
 $$;
 
@@ -1490,67 +1472,8 @@ comment on function credits_private.read_json(json) is
 revoke all on function credits_private.read_json(json) from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/private/find_user.sql
--- find_user: which account do these names belong to?
---
--- A name is the id of a user, or one that an earlier event taught us (store_customers). Stripe's events name people in an
--- order of trust, and the first account counts; for RevenueCat all names are of one person, so two accounts among them
--- are a question for an operator, not a guess. Names that nobody has yet are remembered for the one who is found.
-
-create or replace function credits_private.find_user(
-  p_provider text,
-  p_names text[]
-)
-  returns uuid
-  language plpgsql
-  stable
-  set search_path = ''
-as $$
-declare
-  v_ids pg_catalog.uuid[] := '{}';
-  v_others pg_catalog.text[] := '{}';
-  v_accounts pg_catalog.uuid[] := '{}';
-  v_name pg_catalog.text;
-begin
-  foreach v_name in array p_names loop
-    if credits_private.is_user_id(v_name) then
-      v_ids := v_ids || v_name::pg_catalog.uuid;
-    else
-      v_others := v_others || v_name;
-    end if;
-  end loop;
-  if v_ids <> '{}' then
-    v_accounts := array(select u.id from auth.users as u where u.id = any (v_ids));
-    if cardinality(v_accounts) > 1 then
-      v_accounts := array(select i.id from unnest(v_ids) with ordinality as i (id, place) where i.id = any (v_accounts) order by i.place);
-    end if;
-  end if;
-  if v_others <> '{}' and (p_provider <> 'stripe' or v_accounts = '{}') then
-    v_accounts := v_accounts || array(
-      select c.user_id from credits_private.store_customers as c where c.provider = p_provider and c.name = any (v_others)
-    );
-  end if;
-  if p_provider <> 'stripe' and v_accounts[1] <> any (v_accounts) then
-    raise exception using
-      errcode = '22023',
-      message = 'ambiguous_user',
-      detail = '{}',
-      hint = 'The names in this event belong to more than one account.';
-  end if;
-  return v_accounts[1];
-end;
-$$;
-
-comment on function credits_private.find_user(text, text[]) is
-  'The account that a provider''s names belong to, or null. Raises 22023 ambiguous_user.';
-
-revoke all on function credits_private.find_user(text, text[]) from public, anon, authenticated, service_role;
--- end
-
 -- from sql/credits/private/learn_names.sql
--- learn_names: remembers which user the names beside theirs belong to, and runs what was parked under them.
---
--- Ids of users are not learned: they speak for themselves. Each name once, to who had it first.
+-- learn_names: remembers whose names these are, and runs what was parked under them. Each name once, to who had it first.
 
 create or replace function credits_private.learn_names(
   p_provider text,
@@ -1563,21 +1486,10 @@ create or replace function credits_private.learn_names(
   set search_path = ''
 as $$
 declare
-  v_others pg_catalog.text[] := '{}';
   v_learned pg_catalog.text[] := '{}';
   v_name pg_catalog.text;
 begin
   foreach v_name in array p_names loop
-    if not credits_private.is_user_id(v_name) then
-      v_others := v_others || v_name;
-    end if;
-  end loop;
-  if v_others = '{}' or cardinality(v_others) = (
-    select count(*) from credits_private.store_customers as c where c.provider = p_provider and c.name = any (v_others)
-  ) then
-    return;
-  end if;
-  foreach v_name in array v_others loop
     insert into credits_private.store_customers (provider, name, user_id)
     values (p_provider, v_name, p_user_id)
     on conflict (provider, name) do nothing;
@@ -1597,43 +1509,113 @@ comment on function credits_private.learn_names(text, text[], uuid) is
 revoke all on function credits_private.learn_names(text, text[], uuid) from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/private/claimant.sql
--- claimant: who has this transaction already, under any of its names?
+-- from sql/credits/private/find_user.sql
+-- find_user: which account do these names belong to?
+--
+-- A name is the id of a user, or one that an earlier event taught us (store_customers). Stripe's events name people in an
+-- order of trust, and the first account counts; for RevenueCat all names are of one person, so two accounts among them
+-- are a question for an operator, not a guess (or nobody, where p_is_asked is false). Names beside theirs that nobody has yet become theirs, and what was parked under
+-- those is done.
+
+create or replace function credits_private.find_user(
+  p_provider text,
+  p_names text[],
+  p_is_asked boolean
+)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_ids pg_catalog.uuid[] := '{}';
+  v_others pg_catalog.text[] := '{}';
+  v_accounts pg_catalog.uuid[] := '{}';
+  v_user_id pg_catalog.uuid;
+  v_known integer := 0;
+  v_name pg_catalog.text;
+begin
+  foreach v_name in array p_names loop
+    if v_name like '________-____-____-____-____________' and translate(v_name, '0123456789abcdef', '') = '----' then
+      v_ids := v_ids || v_name::pg_catalog.uuid;
+    else
+      v_others := v_others || v_name;
+    end if;
+  end loop;
+  if v_ids <> '{}' then
+    v_accounts := array(select u.id from auth.users as u where u.id = any (v_ids) order by array_position(v_ids, u.id));
+  end if;
+  if v_others <> '{}' then
+    for v_user_id in
+      select c.user_id
+      from credits_private.store_customers as c
+      where c.provider = p_provider and c.name = any (v_others)
+      order by array_position(v_others, c.name)
+    loop
+      v_accounts := v_accounts || v_user_id;
+      v_known := v_known + 1;
+    end loop;
+  end if;
+  if p_provider <> 'stripe' and v_accounts[1] <> any (v_accounts) then
+    if not p_is_asked then
+      return null;
+    end if;
+    raise exception using
+      errcode = '22023',
+      message = 'ambiguous_user',
+      detail = '{}',
+      hint = 'The names in this event belong to more than one account.';
+  end if;
+  if v_accounts[1] is not null and v_known < cardinality(v_others) then
+    perform credits_private.learn_names(p_provider, v_others, v_accounts[1]);
+  end if;
+  return v_accounts[1];
+end;
+$$;
+
+comment on function credits_private.find_user(text, text[], boolean) is
+  'The account that a provider''s names belong to, or null; remembers the names that are new. Raises 22023 ambiguous_user.';
+
+revoke all on function credits_private.find_user(text, text[], boolean) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/find_claim.sql
+-- find_claim: who has this transaction already, under any of its names?
 --
 -- Asked before any lock is taken, so that the balance can be locked before the claim: every path takes them in that order.
 
-create or replace function credits_private.claimant(
+create or replace function credits_private.find_claim(
   p_store text,
   p_environment text,
   p_transaction_ids text[]
 )
-  returns uuid
+  returns credits_private.purchase_claims
   language plpgsql
   stable
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid;
+  v_claim credits_private.purchase_claims;
 begin
   with recursive claims as (
-    select c.user_id, c.alias_of
+    select c.*
     from credits_private.purchase_claims as c
     where c.store = p_store and c.environment = p_environment and c.transaction_id = any (p_transaction_ids)
     union
-    select c.user_id, c.alias_of
+    select c.*
     from claims as a
     join credits_private.purchase_claims as c
       on c.store = p_store and c.environment = p_environment and c.transaction_id = a.alias_of
   )
-  select c.user_id into v_user_id from claims as c where c.user_id is not null limit 1;
-  return v_user_id;
+  select c.* into v_claim from claims as c where c.user_id is not null or c.is_closed limit 1;
+  return v_claim;
 end;
 $$;
 
-comment on function credits_private.claimant(text, text, text[]) is
-  'The user who has claimed a transaction, or null.';
+comment on function credits_private.find_claim(text, text, text[]) is
+  'The claim of a transaction that somebody has or had, or a null row.';
 
-revoke all on function credits_private.claimant(text, text, text[]) from public, anon, authenticated, service_role;
+revoke all on function credits_private.find_claim(text, text, text[]) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/join_claims.sql
@@ -2318,8 +2300,10 @@ declare
   v_claim credits_private.purchase_claims;
   v_product public.credit_products;
   v_purchase public.purchase_transactions;
+  v_now pg_catalog.timestamptz;
 begin
   perform credits_private.lock_account(p_user_id);
+  v_now := credits_private.now();
   v_claim := credits_private.open_transaction(
     p_fact.store, p_fact.environment, p_fact.transaction_ids, p_user_id, p_provider
   );
@@ -2343,13 +2327,21 @@ begin
     and p.store = v_claim.store
     and p.environment = v_claim.environment
     and p.transaction_id = v_claim.transaction_id
-    and (p.product_id = p_fact.product_id or p.provider <> p_provider)
-  order by p.product_id <> p_fact.product_id, p.product_id
-  limit 1;
-  if found then
+    and p.product_id = p_fact.product_id;
+  if not found and v_claim.provider <> p_provider then
+    select p.* into v_purchase
+    from public.purchase_transactions as p
+    where p.user_id = p_user_id
+      and p.store = v_claim.store
+      and p.environment = v_claim.environment
+      and p.transaction_id = v_claim.transaction_id
+    order by p.product_id
+    limit 1;
+  end if;
+  if v_purchase.user_id is not null then
     update public.purchase_transactions as p
     set
-      verified_at = coalesce(p.verified_at, case when p_fact.stage = 2 then credits_private.now() end),
+      verified_at = coalesce(p.verified_at, case when p_fact.stage = 2 then v_now end),
       status = case when p.status = 'pending' and p_fact.stage = 1 then 'failed' else p.status end,
       price_cents = least(
         p.price_cents, case when p_fact.currency = coalesce(p.currency, p_fact.currency) then p_fact.price_cents end
@@ -2380,10 +2372,10 @@ begin
     if v_product.entitlement is not null and v_product.entitlement <> all (v_purchase.entitlements) then
       v_purchase.entitlements := v_purchase.entitlements || v_product.entitlement;
     end if;
-    v_purchase.created_at := credits_private.now();
+    v_purchase.created_at := v_now;
     v_purchase.status := case p_fact.stage when 0 then 'pending' when 1 then 'failed' else 'completed' end;
     if p_fact.stage = 2 then
-      v_purchase.verified_at := v_purchase.created_at;
+      v_purchase.verified_at := v_now;
       v_purchase.seq := credits_private.grant_purchase(v_purchase);
     end if;
     insert into public.purchase_transactions as p (
@@ -2407,11 +2399,12 @@ begin
   if p_fact.is_trial and v_purchase.payload ->> 'type' = 'VIRTUAL_CURRENCY_TRANSACTION' then
     perform credits_private.correct_trial(v_claim, v_purchase, p_at);
   end if;
-  if exists (
+  -- an ordinary purchase is complete by now: no fact is known of it
+  if v_purchase.verified_at is not null and v_purchase.seq is null or exists (
     select
     from credits_private.purchase_facts as f
     where f.store = v_claim.store and f.environment = v_claim.environment and f.transaction_id = v_claim.transaction_id
-  ) or v_purchase.verified_at is not null and v_purchase.seq is null then
+  ) then
     perform credits_private.settle_transaction(v_claim);
     select p.* into v_purchase
     from public.purchase_transactions as p
@@ -2450,7 +2443,9 @@ create or replace function credits_private.record_fact(
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid := credits_private.claimant(p_fact.store, p_fact.environment, p_fact.transaction_ids);
+  v_user_id pg_catalog.uuid := (
+    credits_private.find_claim(p_fact.store, p_fact.environment, p_fact.transaction_ids)
+  ).user_id;
   v_claim credits_private.purchase_claims;
 begin
   if v_user_id is not null then
@@ -2465,7 +2460,13 @@ begin
       hint = 'This transaction belonged to an account that was deleted.';
   end if;
   if v_claim.user_id <> v_user_id or v_user_id is null then
-    perform from public.user_credits as a where a.user_id = v_claim.user_id for no key update nowait;
+    perform from public.user_credits as a where a.user_id = v_claim.user_id for no key update skip locked;
+    if v_claim.user_id is not null and not found then
+      raise deadlock_detected using
+        message = 'claimed_meanwhile',
+        detail = '{}',
+        hint = 'The purchase came in between: try again.';
+    end if;
   end if;
   if p_fact.kind <> 'link' then
     perform credits_private.keep_fact(
@@ -2744,7 +2745,9 @@ create or replace function credits_private.refund_purchase(
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid := credits_private.claimant(lower(p_store), p_environment, array[p_transaction_id]);
+  v_user_id pg_catalog.uuid := (
+    credits_private.find_claim(lower(p_store), p_environment, array[p_transaction_id])
+  ).user_id;
   v_claim credits_private.purchase_claims;
   v_known credits_private.purchase_facts;
   v_purchase public.purchase_transactions;
@@ -2818,14 +2821,7 @@ create or replace function credits_private.refuse_stranger(
   set search_path = ''
 as $$
 begin
-  if exists (
-    select
-    from credits_private.purchase_claims as c
-    where c.store = p_fact.store
-      and c.environment = p_fact.environment
-      and c.transaction_id = any (p_fact.transaction_ids)
-      and c.is_closed
-  ) then
+  if (credits_private.find_claim(p_fact.store, p_fact.environment, p_fact.transaction_ids)).is_closed then
     raise exception using
       errcode = 'PT410',
       message = 'account_closed',
@@ -2882,7 +2878,7 @@ revoke all on function credits_private.is_not_sold(credits_private.store_fact, c
 -- apply_store_event: does what the facts of an event say.
 --
 -- Runs in a subtransaction of attempt_store_event: whatever it raises undoes all of it and becomes the reason of the event.
--- Everybody's names are learned on the way, from events that change nothing else too.
+-- Names are learned on the way (find_user), from events that change nothing else too.
 
 create or replace function credits_private.apply_store_event(
   p_event credits_private.store_events,
@@ -2898,6 +2894,9 @@ declare
   v_fact credits_private.store_fact;
   v_user_id pg_catalog.uuid;
   v_former pg_catalog.uuid[];
+  v_unclaimed pg_catalog.text[];
+  v_name pg_catalog.text;
+  v_found pg_catalog.uuid;
 begin
   v_event.state := 'ignored';
   v_event.reason := 'changes_nothing';
@@ -2907,16 +2906,16 @@ begin
     then
       perform credits_private.refuse_shape('environment');
     end if;
-    v_user_id := credits_private.find_user(p_event.provider, v_fact.names);
-
     case v_fact.kind
       when 'nothing' then
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
         v_event.reason := v_fact.ref;
       when 'alias' then
-        null;
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
       when 'payment' then
         v_user_id := coalesce(
-          v_user_id, credits_private.claimant(v_fact.store, v_fact.environment, v_fact.transaction_ids)
+          credits_private.find_user(p_event.provider, v_fact.names, true),
+          (credits_private.find_claim(v_fact.store, v_fact.environment, v_fact.transaction_ids)).user_id
         );
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
@@ -2929,17 +2928,24 @@ begin
         );
         v_event.state := 'processed';
       when 'transfer' then
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, true);
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
         end if;
-        v_former := array(
-          select distinct credits_private.find_user(p_event.provider, array[n.name])
-          from unnest(v_fact.former_names) as n (name)
-        );
+        v_former := '{}';
+        v_unclaimed := '{}';
+        foreach v_name in array v_fact.former_names loop
+          v_found := credits_private.find_user(p_event.provider, array[v_name], false);
+          if v_found is null then
+            v_unclaimed := v_unclaimed || v_name;
+          else
+            v_former := v_former || v_found;
+          end if;
+        end loop;
         perform credits_private.transfer_entitlements(
-          v_user_id, array_remove(v_former, null), v_fact.store, v_fact.environment
+          v_user_id, v_former, v_fact.store, v_fact.environment
         );
-        v_fact.names := v_fact.names || v_fact.former_names;
+        perform credits_private.find_user(p_event.provider, v_user_id::pg_catalog.text || v_unclaimed, false);
         v_event.state := 'processed';
       else
         v_user_id := credits_private.record_fact(v_fact);
@@ -2953,9 +2959,6 @@ begin
       v_event.reason := null;
     end if;
     v_event.user_id := coalesce(v_user_id, v_event.user_id);
-    if v_user_id is not null and cardinality(v_fact.names) > 0 then
-      perform credits_private.learn_names(p_event.provider, v_fact.names, v_user_id);
-    end if;
   end loop;
   return v_event;
 end;
@@ -2971,7 +2974,7 @@ revoke all on function credits_private.apply_store_event(credits_private.store_e
 -- attempt_store_event: tries an event, and puts down what came of it.
 --
 -- The effect runs in a subtransaction: whatever goes wrong, a timeout included, undoes the effect and leaves an event that
--- says why, for the next call or for maintenance. A conflict of locks is tried again at once. Only a serialization failure is
+-- says why, for the next call or for maintenance. A deadlock is tried again at once. Only a serialization failure is
 -- raised, since a transaction that cannot see the present cannot put anything down either; the store sends again.
 
 create or replace function credits_private.attempt_store_event(
@@ -2997,11 +3000,10 @@ begin
       if p_document is null then
         perform credits_private.refuse_shape('body');
       end if;
-      if p_event.provider = 'stripe' then
-        v_facts := array(select f from credits_private.read_stripe_event(p_document) as f);
-      else
-        v_facts := array(select f from credits_private.read_revenuecat_event(p_document) as f);
-      end if;
+      v_facts := case p_event.provider
+        when 'stripe' then credits_private.read_stripe_event(p_document)
+        else credits_private.read_revenuecat_event(p_document)
+      end;
       v_event.store := v_facts[1].store;
       v_event.environment := v_facts[1].environment;
       v_event.transaction_id := v_facts[1].transaction_ids[1];
@@ -3018,7 +3020,7 @@ begin
         if v_state = '40001' then
           raise;
         end if;
-        continue when v_state in ('40P01', '55P03') and v_attempt < 5;
+        continue when v_state = '40P01' and v_attempt < 5;
         v_event.state := case
           when v_message in ('unknown_user', 'ambiguous_user', 'unmapped_transaction') then 'parked'
           when v_message in ('sandbox_denied', 'account_closed') then 'ignored'
@@ -3048,20 +3050,29 @@ begin
     when v_event.state in ('pending', 'parked')
       then v_event.processed_at + least(interval '1 minute' * power(2, least(v_event.attempts, 20) - 1), interval '1 day')
   end;
-  if 'parked' in (v_event.state, p_event.state) then
-    v_names := array(select distinct n.name from unnest(v_facts) as f, unnest(f.names) as n (name));
-  end if;
-  if v_event.state = 'parked' then
-    insert into credits_private.parked_events (name, provider, event_id)
-    select n.name, v_event.provider, v_event.event_id from unnest(v_names) as n (name)
-    on conflict (name, provider, event_id) do nothing;
-  elsif p_event.state = 'parked' then
-    delete from credits_private.parked_events as e
-    where e.name = any (v_names) and e.provider = v_event.provider and e.event_id = v_event.event_id;
-  end if;
   if v_event.reason = 'account_closed' then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
+  elsif v_event.user_id is null or p_event.attempts > 0 or v_facts[1].kind = 'transfer' then
+    -- with every id of a user that the body names, wherever that is
+    v_names := array(
+      select n.name
+      from unnest(v_facts) as f, unnest(f.names) as n (name)
+      union
+      select lower(m.match[1])
+      from regexp_matches(
+        v_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
+      ) as m (match)
+    );
+    if v_event.user_id is null or v_facts[1].kind = 'transfer' then
+      insert into credits_private.store_event_names (name, provider, event_id)
+      select n.name, v_event.provider, v_event.event_id
+      from unnest(v_names) as n (name)
+      on conflict (name, provider, event_id) do nothing;
+    else
+      delete from credits_private.store_event_names as n
+      where n.name = any (v_names) and n.provider = v_event.provider and n.event_id = v_event.event_id;
+    end if;
   end if;
   return v_event;
 end;
@@ -3275,7 +3286,7 @@ begin
     select e.provider, e.event_id
     from credits_private.store_events as e
     where (e.provider, e.event_id) in (
-        select p.provider, p.event_id from credits_private.parked_events as p where p.name = any (p_names)
+        select p.provider, p.event_id from credits_private.store_event_names as p where p.name = any (p_names)
       )
       and e.state = 'parked'
     order by e.received_at, e.provider, e.event_id
@@ -4137,6 +4148,7 @@ create or replace function credits_private.remove_purchases()
 as $$
 declare
   v_name pg_catalog.text := old.user_id::pg_catalog.text;
+  v_event record;
 begin
   delete from public.user_entitlements as e where e.user_id = old.user_id;
   delete from public.purchase_transactions as p where p.user_id = old.user_id;
@@ -4144,22 +4156,22 @@ begin
   set user_id = null, is_closed = true
   where c.user_id = old.user_id;
   delete from credits_private.store_customers as c where c.user_id = old.user_id;
-  update credits_private.store_events as e
-  set
-    user_id = null,
-    retry_at = null,
-    state = case when e.state in ('pending', 'parked') then 'ignored' else e.state end,
-    reason = case when e.state in ('pending', 'parked') then 'account_closed' else e.reason end,
-    body = null,
-    body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
-  where e.user_id = old.user_id
-    or (e.provider, e.event_id) in (
-      select p.provider, p.event_id from credits_private.parked_events as p where p.name = v_name
-    );
-  delete from credits_private.parked_events as e
-  where (e.provider, e.event_id) in (
-    select p.provider, p.event_id from credits_private.parked_events as p where p.name = v_name
-  );
+  for v_event in
+    select e.provider, e.event_id from credits_private.store_events as e where e.user_id = old.user_id
+    union
+    select n.provider, n.event_id from credits_private.store_event_names as n where n.name = v_name
+  loop
+    update credits_private.store_events as e
+    set
+      user_id = null,
+      retry_at = null,
+      state = case when e.state in ('pending', 'parked') then 'ignored' else e.state end,
+      reason = case when e.state in ('pending', 'parked') then 'account_closed' else e.reason end,
+      body = null,
+      body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
+    where e.provider = v_event.provider and e.event_id = v_event.event_id;
+  end loop;
+  delete from credits_private.store_event_names as n where n.name = v_name;
   update credits_private.settings as s
   set value = array_to_string(array_remove(string_to_array(s.value, ','), v_name), ',')
   where s.name = 'sandbox_users' and strpos(s.value, v_name) > 0;
