@@ -1,12 +1,13 @@
 """What stands between an app and its database on Supabase: PostgREST, the gateway, and Node for the app itself.
 
 PostgREST listens on a Unix socket, so that no port has to be guessed; the gateway strips /rest/v1 as Supabase's does,
-and remembers the status of every answer. A process that dies early shows its log.
+and remembers the status of every answer. A process that dies early shows its log. A store signs as sign() does.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import subprocess
@@ -147,3 +148,13 @@ def node() -> Iterator[Callable[..., Any]]:
             return reply.get("result")
 
         yield run
+
+
+def sign(secret: str, body: bytes, *, age: int = 0) -> str:
+    """The header by which Stripe, and RevenueCat after it, prove that a body is theirs."""
+    instant = int(time.time()) - age
+    return f"t={instant},v1={digest(secret, instant, body)}"
+
+
+def digest(secret: str, instant: int, body: bytes) -> str:
+    return hmac.new(secret.encode(), b"%d.%b" % (instant, body), hashlib.sha256).hexdigest()

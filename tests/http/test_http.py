@@ -557,3 +557,14 @@ def test_the_document_for_supabase_sells_and_spends_as_written(js: Api) -> None:
     assert (sold["type"], sold["idempotency_key"], sold["balance_after"]) == ("purchase", "order:7", 102)
     spent = js.script("ada", f"{spend}\nreturn [credits, history.length, spent.balance_after]")
     assert spent == [{"credits_remaining": 102, "credits_available": 102}, 3, 100]
+
+
+def test_what_revenuecat_says_was_bought_is_spent_by_supabase_js_and_no_server_is_ours(js: Api) -> None:
+    js.owner.execute("select credits_private.set_secret('revenuecat', %s, '0')", [SECRET])
+    spend = "return (await supabase.rpc('consume_credit', { amount: 122 })).status"
+    assert js.script("ada", spend) == 402
+    body = json.dumps(revenuecat_event(str(js.users["ada"]), id=SECRET, transaction_id=SECRET)).encode()
+    headers = {"Content-Type": "application/json", "X-RevenueCat-Webhook-Signature": stack.sign(SECRET, body)}
+    answer = HTTP.post(f"{js.gateway.url}/rest/v1/rpc/revenuecat_webhook", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["state"]) == (200, "processed")
+    assert js.script("ada", spend) == 200
