@@ -46,8 +46,8 @@ def process(*command: Path, **options: Any) -> Iterator[tuple[subprocess.Popen[s
 
 
 @contextmanager
-def postgrest(database: Database, secret: str) -> Iterator[httpx.Client]:
-    """PostgREST with the settings of a hosted project, and a connection to it."""
+def postgrest(database: Database, secret: str, *, visitor: str = "anon") -> Iterator[httpx.Client]:
+    """PostgREST with the settings of a hosted project, and a connection to it. visitor: whoever shows no token."""
     if hashlib.sha256(POSTGREST.read_bytes()).hexdigest() != POSTGREST_SHA256:
         raise RuntimeError(f"{POSTGREST} is not the PostgREST 12.0.2 that these tests trust")
     with tempfile.TemporaryDirectory(prefix="rest") as home:
@@ -56,7 +56,7 @@ def postgrest(database: Database, secret: str) -> Iterator[httpx.Client]:
             "PGRST_DB_URI": database.dsn("authenticator"),
             "PGRST_DB_SCHEMAS": "public",
             "PGRST_DB_EXTRA_SEARCH_PATH": "public, extensions",
-            "PGRST_DB_ANON_ROLE": "anon",
+            "PGRST_DB_ANON_ROLE": visitor,
             "PGRST_DB_MAX_ROWS": "1000",
             "PGRST_JWT_SECRET": secret,
             "PGRST_SERVER_UNIX_SOCKET": path,
