@@ -667,29 +667,30 @@ comment on column credits_private.store_events.body_sha256 is
 revoke all on table credits_private.store_events from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/tables/parked_events.sql
--- parked_events: under which names the parked events wait.
+-- from sql/credits/tables/store_event_names.sql
+-- store_event_names: whom an event names, while it is nobody's.
 --
--- A sign-up looks here for the id of the new user, and an event that teaches a new name for that name, so that a
--- purchase made before the account is credited the moment somebody is there to have it.
+-- A sign-up looks here for the id of the new user, and an event that teaches a new name for that name, so that a purchase
+-- made before the account is credited the moment somebody is there to have it. A deletion looks here for bodies that
+-- name the user without being theirs. An event that has its user needs no row.
 
-create table credits_private.parked_events (
+create table credits_private.store_event_names (
   name text not null,
   provider text not null,
   event_id text not null,
-  constraint parked_events_pkey primary key (name, provider, event_id)
+  constraint store_event_names_pkey primary key (name, provider, event_id)
 );
 
-comment on table credits_private.parked_events is
-  'Under which names the parked events wait for their user.';
-comment on column credits_private.parked_events.name is
+comment on table credits_private.store_event_names is
+  'Whom an event names, while it is nobody''s: parked events wait under these names.';
+comment on column credits_private.store_event_names.name is
   'The id of a user, or a provider''s name for one.';
-comment on column credits_private.parked_events.provider is
+comment on column credits_private.store_event_names.provider is
   'revenuecat or stripe.';
-comment on column credits_private.parked_events.event_id is
-  'The event that waits.';
+comment on column credits_private.store_event_names.event_id is
+  'The event.';
 
-revoke all on table credits_private.parked_events from public, anon, authenticated, service_role;
+revoke all on table credits_private.store_event_names from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/tables/secrets.sql
@@ -1237,6 +1238,7 @@ declare
   v_line pg_catalog.jsonb;
   v_refund pg_catalog.jsonb;
   v_status pg_catalog.text := v_object ->> 'status';
+  v_name pg_catalog.text;
   v_fact credits_private.store_fact;
   v_facts credits_private.store_fact[] := '{}';
 begin
@@ -1245,11 +1247,18 @@ begin
   end if;
   v_fact.store := 'stripe';
   v_fact.environment := case p_body -> 'livemode' when 'true' then 'PRODUCTION' when 'false' then 'SANDBOX' end;
-  v_fact.names := credits_private.clean_names(array[
+  -- a reference that is no id of a user (a partner's code, say) is nobody's name
+  foreach v_name in array credits_private.clean_names(array[
     v_object ->> 'client_reference_id', v_metadata ->> 'user_id',
-    v_object #>> '{subscription_details,metadata,user_id}', v_object #>> '{parent,subscription_details,metadata,user_id}',
-    coalesce(v_object #>> '{customer,id}', v_object ->> 'customer')
-  ]);
+    v_object #>> '{subscription_details,metadata,user_id}', v_object #>> '{parent,subscription_details,metadata,user_id}'
+  ]) loop
+    if v_name like '________-____-____-____-____________' then
+      v_fact.names := v_fact.names || v_name;
+    end if;
+  end loop;
+  v_fact.names := v_fact.names || credits_private.clean_names(
+    array[coalesce(v_object #>> '{customer,id}', v_object ->> 'customer')]
+  );
   v_fact.currency := upper(v_object ->> 'currency');
   v_fact.ref := 'changes_nothing';
 
@@ -1300,7 +1309,8 @@ begin
     );
     v_fact.product_id := v_metadata ->> 'product_id';
     if v_fact.product_id is null then
-      v_fact.kind := 'link';  -- its session or invoice says what was bought
+      -- its session or invoice says what was bought; this may say that both are one
+      v_fact.kind := case when cardinality(v_fact.transaction_ids) > 1 then 'link' else 'nothing' end;
       return array[v_fact];
     end if;
     v_fact.kind := 'payment';
@@ -1504,12 +1514,13 @@ revoke all on function credits_private.learn_names(text, text[], uuid) from publ
 --
 -- A name is the id of a user, or one that an earlier event taught us (store_customers). Stripe's events name people in an
 -- order of trust, and the first account counts; for RevenueCat all names are of one person, so two accounts among them
--- are a question for an operator, not a guess. Names beside theirs that nobody has yet become theirs, and what was parked under
+-- are a question for an operator, not a guess (or nobody, where p_is_asked is false). Names beside theirs that nobody has yet become theirs, and what was parked under
 -- those is done.
 
 create or replace function credits_private.find_user(
   p_provider text,
-  p_names text[]
+  p_names text[],
+  p_is_asked boolean
 )
   returns uuid
   language plpgsql
@@ -1546,6 +1557,9 @@ begin
     end loop;
   end if;
   if p_provider <> 'stripe' and v_accounts[1] <> any (v_accounts) then
+    if not p_is_asked then
+      return null;
+    end if;
     raise exception using
       errcode = '22023',
       message = 'ambiguous_user',
@@ -1559,49 +1573,49 @@ begin
 end;
 $$;
 
-comment on function credits_private.find_user(text, text[]) is
+comment on function credits_private.find_user(text, text[], boolean) is
   'The account that a provider''s names belong to, or null; remembers the names that are new. Raises 22023 ambiguous_user.';
 
-revoke all on function credits_private.find_user(text, text[]) from public, anon, authenticated, service_role;
+revoke all on function credits_private.find_user(text, text[], boolean) from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/private/claimant.sql
--- claimant: who has this transaction already, under any of its names?
+-- from sql/credits/private/find_claim.sql
+-- find_claim: who has this transaction already, under any of its names?
 --
 -- Asked before any lock is taken, so that the balance can be locked before the claim: every path takes them in that order.
 
-create or replace function credits_private.claimant(
+create or replace function credits_private.find_claim(
   p_store text,
   p_environment text,
   p_transaction_ids text[]
 )
-  returns uuid
+  returns credits_private.purchase_claims
   language plpgsql
   stable
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid;
+  v_claim credits_private.purchase_claims;
 begin
   with recursive claims as (
-    select c.user_id, c.alias_of
+    select c.*
     from credits_private.purchase_claims as c
     where c.store = p_store and c.environment = p_environment and c.transaction_id = any (p_transaction_ids)
     union
-    select c.user_id, c.alias_of
+    select c.*
     from claims as a
     join credits_private.purchase_claims as c
       on c.store = p_store and c.environment = p_environment and c.transaction_id = a.alias_of
   )
-  select c.user_id into v_user_id from claims as c where c.user_id is not null limit 1;
-  return v_user_id;
+  select c.* into v_claim from claims as c where c.user_id is not null or c.is_closed limit 1;
+  return v_claim;
 end;
 $$;
 
-comment on function credits_private.claimant(text, text, text[]) is
-  'The user who has claimed a transaction, or null.';
+comment on function credits_private.find_claim(text, text, text[]) is
+  'The claim of a transaction that somebody has or had, or a null row.';
 
-revoke all on function credits_private.claimant(text, text, text[]) from public, anon, authenticated, service_role;
+revoke all on function credits_private.find_claim(text, text, text[]) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/join_claims.sql
@@ -2429,7 +2443,9 @@ create or replace function credits_private.record_fact(
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid := credits_private.claimant(p_fact.store, p_fact.environment, p_fact.transaction_ids);
+  v_user_id pg_catalog.uuid := (
+    credits_private.find_claim(p_fact.store, p_fact.environment, p_fact.transaction_ids)
+  ).user_id;
   v_claim credits_private.purchase_claims;
 begin
   if v_user_id is not null then
@@ -2444,7 +2460,13 @@ begin
       hint = 'This transaction belonged to an account that was deleted.';
   end if;
   if v_claim.user_id <> v_user_id or v_user_id is null then
-    perform from public.user_credits as a where a.user_id = v_claim.user_id for no key update nowait;
+    perform from public.user_credits as a where a.user_id = v_claim.user_id for no key update skip locked;
+    if v_claim.user_id is not null and not found then
+      raise deadlock_detected using
+        message = 'claimed_meanwhile',
+        detail = '{}',
+        hint = 'The purchase came in between: try again.';
+    end if;
   end if;
   if p_fact.kind <> 'link' then
     perform credits_private.keep_fact(
@@ -2723,7 +2745,9 @@ create or replace function credits_private.refund_purchase(
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid := credits_private.claimant(lower(p_store), p_environment, array[p_transaction_id]);
+  v_user_id pg_catalog.uuid := (
+    credits_private.find_claim(lower(p_store), p_environment, array[p_transaction_id])
+  ).user_id;
   v_claim credits_private.purchase_claims;
   v_known credits_private.purchase_facts;
   v_purchase public.purchase_transactions;
@@ -2797,14 +2821,7 @@ create or replace function credits_private.refuse_stranger(
   set search_path = ''
 as $$
 begin
-  if exists (
-    select
-    from credits_private.purchase_claims as c
-    where c.store = p_fact.store
-      and c.environment = p_fact.environment
-      and c.transaction_id = any (p_fact.transaction_ids)
-      and c.is_closed
-  ) then
+  if (credits_private.find_claim(p_fact.store, p_fact.environment, p_fact.transaction_ids)).is_closed then
     raise exception using
       errcode = 'PT410',
       message = 'account_closed',
@@ -2889,16 +2906,16 @@ begin
     then
       perform credits_private.refuse_shape('environment');
     end if;
-    v_user_id := credits_private.find_user(p_event.provider, v_fact.names);
-
     case v_fact.kind
       when 'nothing' then
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
         v_event.reason := v_fact.ref;
       when 'alias' then
-        null;
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
       when 'payment' then
         v_user_id := coalesce(
-          v_user_id, credits_private.claimant(v_fact.store, v_fact.environment, v_fact.transaction_ids)
+          credits_private.find_user(p_event.provider, v_fact.names, true),
+          (credits_private.find_claim(v_fact.store, v_fact.environment, v_fact.transaction_ids)).user_id
         );
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
@@ -2911,13 +2928,14 @@ begin
         );
         v_event.state := 'processed';
       when 'transfer' then
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, true);
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
         end if;
         v_former := '{}';
         v_unclaimed := '{}';
         foreach v_name in array v_fact.former_names loop
-          v_found := credits_private.find_user(p_event.provider, array[v_name]);
+          v_found := credits_private.find_user(p_event.provider, array[v_name], false);
           if v_found is null then
             v_unclaimed := v_unclaimed || v_name;
           else
@@ -2927,7 +2945,7 @@ begin
         perform credits_private.transfer_entitlements(
           v_user_id, v_former, v_fact.store, v_fact.environment
         );
-        perform credits_private.find_user(p_event.provider, v_user_id::pg_catalog.text || v_unclaimed);
+        perform credits_private.find_user(p_event.provider, v_user_id::pg_catalog.text || v_unclaimed, false);
         v_event.state := 'processed';
       else
         v_user_id := credits_private.record_fact(v_fact);
@@ -2956,7 +2974,7 @@ revoke all on function credits_private.apply_store_event(credits_private.store_e
 -- attempt_store_event: tries an event, and puts down what came of it.
 --
 -- The effect runs in a subtransaction: whatever goes wrong, a timeout included, undoes the effect and leaves an event that
--- says why, for the next call or for maintenance. A conflict of locks is tried again at once. Only a serialization failure is
+-- says why, for the next call or for maintenance. A deadlock is tried again at once. Only a serialization failure is
 -- raised, since a transaction that cannot see the present cannot put anything down either; the store sends again.
 
 create or replace function credits_private.attempt_store_event(
@@ -3002,7 +3020,7 @@ begin
         if v_state = '40001' then
           raise;
         end if;
-        continue when v_state in ('40P01', '55P03') and v_attempt < 5;
+        continue when v_state = '40P01' and v_attempt < 5;
         v_event.state := case
           when v_message in ('unknown_user', 'ambiguous_user', 'unmapped_transaction') then 'parked'
           when v_message in ('sandbox_denied', 'account_closed') then 'ignored'
@@ -3032,20 +3050,29 @@ begin
     when v_event.state in ('pending', 'parked')
       then v_event.processed_at + least(interval '1 minute' * power(2, least(v_event.attempts, 20) - 1), interval '1 day')
   end;
-  if 'parked' in (v_event.state, p_event.state) then
-    v_names := array(select distinct n.name from unnest(v_facts) as f, unnest(f.names) as n (name));
-  end if;
-  if v_event.state = 'parked' then
-    insert into credits_private.parked_events (name, provider, event_id)
-    select n.name, v_event.provider, v_event.event_id from unnest(v_names) as n (name)
-    on conflict (name, provider, event_id) do nothing;
-  elsif p_event.state = 'parked' then
-    delete from credits_private.parked_events as e
-    where e.name = any (v_names) and e.provider = v_event.provider and e.event_id = v_event.event_id;
-  end if;
   if v_event.reason = 'account_closed' then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
+  elsif v_event.user_id is null or p_event.attempts > 0 or v_facts[1].kind = 'transfer' then
+    -- with every id of a user that the body names, wherever that is
+    v_names := array(
+      select n.name
+      from unnest(v_facts) as f, unnest(f.names) as n (name)
+      union
+      select lower(m.match[1])
+      from regexp_matches(
+        v_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
+      ) as m (match)
+    );
+    if v_event.user_id is null or v_facts[1].kind = 'transfer' then
+      insert into credits_private.store_event_names (name, provider, event_id)
+      select n.name, v_event.provider, v_event.event_id
+      from unnest(v_names) as n (name)
+      on conflict (name, provider, event_id) do nothing;
+    else
+      delete from credits_private.store_event_names as n
+      where n.name = any (v_names) and n.provider = v_event.provider and n.event_id = v_event.event_id;
+    end if;
   end if;
   return v_event;
 end;
@@ -3259,7 +3286,7 @@ begin
     select e.provider, e.event_id
     from credits_private.store_events as e
     where (e.provider, e.event_id) in (
-        select p.provider, p.event_id from credits_private.parked_events as p where p.name = any (p_names)
+        select p.provider, p.event_id from credits_private.store_event_names as p where p.name = any (p_names)
       )
       and e.state = 'parked'
     order by e.received_at, e.provider, e.event_id
@@ -4121,6 +4148,7 @@ create or replace function credits_private.remove_purchases()
 as $$
 declare
   v_name pg_catalog.text := old.user_id::pg_catalog.text;
+  v_event record;
 begin
   delete from public.user_entitlements as e where e.user_id = old.user_id;
   delete from public.purchase_transactions as p where p.user_id = old.user_id;
@@ -4128,22 +4156,22 @@ begin
   set user_id = null, is_closed = true
   where c.user_id = old.user_id;
   delete from credits_private.store_customers as c where c.user_id = old.user_id;
-  update credits_private.store_events as e
-  set
-    user_id = null,
-    retry_at = null,
-    state = case when e.state in ('pending', 'parked') then 'ignored' else e.state end,
-    reason = case when e.state in ('pending', 'parked') then 'account_closed' else e.reason end,
-    body = null,
-    body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
-  where e.user_id = old.user_id
-    or (e.provider, e.event_id) in (
-      select p.provider, p.event_id from credits_private.parked_events as p where p.name = v_name
-    );
-  delete from credits_private.parked_events as e
-  where (e.provider, e.event_id) in (
-    select p.provider, p.event_id from credits_private.parked_events as p where p.name = v_name
-  );
+  for v_event in
+    select e.provider, e.event_id from credits_private.store_events as e where e.user_id = old.user_id
+    union
+    select n.provider, n.event_id from credits_private.store_event_names as n where n.name = v_name
+  loop
+    update credits_private.store_events as e
+    set
+      user_id = null,
+      retry_at = null,
+      state = case when e.state in ('pending', 'parked') then 'ignored' else e.state end,
+      reason = case when e.state in ('pending', 'parked') then 'account_closed' else e.reason end,
+      body = null,
+      body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
+    where e.provider = v_event.provider and e.event_id = v_event.event_id;
+  end loop;
+  delete from credits_private.store_event_names as n where n.name = v_name;
   update credits_private.settings as s
   set value = array_to_string(array_remove(string_to_array(s.value, ','), v_name), ',')
   where s.name = 'sandbox_users' and strpos(s.value, v_name) > 0;

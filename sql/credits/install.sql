@@ -28,7 +28,7 @@
 \ir tables/user_entitlements.sql
 \ir tables/store_customers.sql
 \ir tables/store_events.sql
-\ir tables/parked_events.sql
+\ir tables/store_event_names.sql
 \ir tables/secrets.sql
 
 \ir private/current_user_id.sql
@@ -63,7 +63,7 @@
 \ir private/read_json.sql
 \ir private/learn_names.sql
 \ir private/find_user.sql
-\ir private/claimant.sql
+\ir private/find_claim.sql
 \ir private/join_claims.sql
 \ir private/open_transaction.sql
 \ir private/keep_fact.sql

@@ -1,7 +1,7 @@
 -- attempt_store_event: tries an event, and puts down what came of it.
 --
 -- The effect runs in a subtransaction: whatever goes wrong, a timeout included, undoes the effect and leaves an event that
--- says why, for the next call or for maintenance. A conflict of locks is tried again at once. Only a serialization failure is
+-- says why, for the next call or for maintenance. A deadlock is tried again at once. Only a serialization failure is
 -- raised, since a transaction that cannot see the present cannot put anything down either; the store sends again.
 
 create or replace function credits_private.attempt_store_event(
@@ -47,7 +47,7 @@ begin
         if v_state = '40001' then
           raise;
         end if;
-        continue when v_state in ('40P01', '55P03') and v_attempt < 5;
+        continue when v_state = '40P01' and v_attempt < 5;
         v_event.state := case
           when v_message in ('unknown_user', 'ambiguous_user', 'unmapped_transaction') then 'parked'
           when v_message in ('sandbox_denied', 'account_closed') then 'ignored'
@@ -77,20 +77,29 @@ begin
     when v_event.state in ('pending', 'parked')
       then v_event.processed_at + least(interval '1 minute' * power(2, least(v_event.attempts, 20) - 1), interval '1 day')
   end;
-  if 'parked' in (v_event.state, p_event.state) then
-    v_names := array(select distinct n.name from unnest(v_facts) as f, unnest(f.names) as n (name));
-  end if;
-  if v_event.state = 'parked' then
-    insert into credits_private.parked_events (name, provider, event_id)
-    select n.name, v_event.provider, v_event.event_id from unnest(v_names) as n (name)
-    on conflict (name, provider, event_id) do nothing;
-  elsif p_event.state = 'parked' then
-    delete from credits_private.parked_events as e
-    where e.name = any (v_names) and e.provider = v_event.provider and e.event_id = v_event.event_id;
-  end if;
   if v_event.reason = 'account_closed' then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
+  elsif v_event.user_id is null or p_event.attempts > 0 or v_facts[1].kind = 'transfer' then
+    -- with every id of a user that the body names, wherever that is
+    v_names := array(
+      select n.name
+      from unnest(v_facts) as f, unnest(f.names) as n (name)
+      union
+      select lower(m.match[1])
+      from regexp_matches(
+        v_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
+      ) as m (match)
+    );
+    if v_event.user_id is null or v_facts[1].kind = 'transfer' then
+      insert into credits_private.store_event_names (name, provider, event_id)
+      select n.name, v_event.provider, v_event.event_id
+      from unnest(v_names) as n (name)
+      on conflict (name, provider, event_id) do nothing;
+    else
+      delete from credits_private.store_event_names as n
+      where n.name = any (v_names) and n.provider = v_event.provider and n.event_id = v_event.event_id;
+    end if;
   end if;
   return v_event;
 end;
