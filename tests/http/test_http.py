@@ -192,16 +192,7 @@ def served(templates: Templates, flavour: str) -> Iterator[tuple[psycopg.Connect
 
 def open_shop(owner: psycopg.Connection[Any]) -> None:
     """Offer the products, and have somebody buy and leave."""
-    for product in PRODUCTS:
-        owner.execute(
-            """
-            select credits_private.set_product(
-              %(store)s, %(product_id)s, %(credits)s, %(bonus_credits)s, %(trial_credits)s, %(price_cents)s,
-              %(currency)s, %(entitlement)s, %(expires_after)s, %(active_from)s, %(active_to)s
-            )
-            """,
-            product,
-        )
+    stack.offer(owner, PRODUCTS)
     leaver = sign_up(owner)
     owner.execute("select public.record_purchase_for(%s, 'app_store', 'closed', 'pack')", [leaver])
     owner.execute("select public.delete_user_account_for(%s)", [leaver])

@@ -50,21 +50,21 @@ class Shop:
 
     def send(self, provider: str, body: bytes, **headers: str | None) -> httpx.Response:
         """Send a body with its signature; headers are added, replaced, or left out where they are None."""
-        wanted = JSON | {HEADERS[provider]: stack.sign(SIGNING[provider], body)}
+        wanted: dict[str, str | None] = {**JSON, HEADERS[provider]: stack.sign(SIGNING[provider], body)}
         wanted |= {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {name: value for name, value in wanted.items() if value is not None}
         return self.rest.post(f"/rpc/{provider}_webhook", content=body, headers=sent)
 
     def event(self, provider: str, **fields: Any) -> bytes:
-        """Ada has bought a pack, and nobody has heard of it yet."""
+        """Ada has bought a pack, of which nobody has heard yet, if nothing else is said."""
         sale = str(uuid4())
         if provider == "revenuecat":
-            return json.dumps(
-                revenuecat_event(str(self.ada), **{"id": sale, "transaction_id": sale, **fields})
-            ).encode()
-        event = stripe_event(**{"id": sale, **fields})
-        names = {"id": f"cs_{sale}", "payment_intent": f"pi_{sale}", "client_reference_id": str(self.ada)}
-        event["data"]["object"] |= names
+            event = revenuecat_event(str(self.ada), **{"id": sale, "transaction_id": sale} | fields)
+        else:
+            event = stripe_event(id=sale)
+            names = {"id": f"cs_{sale}", "payment_intent": f"pi_{sale}", "client_reference_id": str(self.ada)}
+            event["data"]["object"] |= names
+            event |= fields
         return json.dumps(event).encode()
 
     @property
@@ -95,17 +95,8 @@ def shop(served: tuple[Database, httpx.Client]) -> Iterator[Shop]:
 
 
 def open_shop(owner: psycopg.Connection[Any], rest: httpx.Client) -> Shop:
-    """A pack is on sale, and both providers have their signing secret."""
-    (pack,) = (product for product in PRODUCTS if product["product_id"] == "pack")
-    owner.execute(
-        """
-        select credits_private.set_product(
-          %(store)s, %(product_id)s, %(credits)s, %(bonus_credits)s, 0, %(price_cents)s, %(currency)s, %(entitlement)s,
-          null, null, null
-        )
-        """,
-        pack,
-    )
+    """There is something to buy, and both providers have their signing secret."""
+    stack.offer(owner, PRODUCTS)
     owner.execute("delete from credits_private.secrets where true")
     for name, secret in SIGNING.items():
         set_secret(owner, name, secret)
@@ -120,6 +111,11 @@ def token(role: str) -> str:
     return jwt.encode({"role": role}, JWT_SECRET, "HS256")
 
 
+def id_of(provider: str, body: bytes) -> str:
+    event = json.loads(body)
+    return str((event["event"] if provider == "revenuecat" else event)["id"])
+
+
 def refusal(answer: httpx.Response) -> tuple[int, str, str]:
     return answer.status_code, answer.json()["code"], answer.json()["message"]
 
@@ -129,7 +125,7 @@ def test_a_purchase_is_credited_by_the_call_that_tells_of_it(shop: Shop, provide
     body = shop.event(provider)
     answer = shop.send(provider, body)
     assert answer.status_code == 200
-    event_id = (json.loads(body)["event"] if provider == "revenuecat" else json.loads(body))["id"]
+    event_id = id_of(provider, body)
     assert answer.json() == {"event_id": event_id, "state": "processed", "reason": None}
     assert shop.balance == 123
 
@@ -393,13 +389,9 @@ STATES: list[tuple[str, dict[str, Any], str, str]] = [
 def test_what_is_authentic_is_accepted_whatever_becomes_of_it(
     shop: Shop, provider: str, fields: dict[str, Any], state: str, reason: str
 ) -> None:
-    body = (
-        shop.event(provider, **fields)
-        if not isinstance(fields.get("data"), dict)
-        else json.dumps(stripe_event(id=str(uuid4()), **fields)).encode()
-    )
+    body = shop.event(provider, **fields)
     answer = shop.send(provider, body)
-    event_id = (json.loads(body)["event"] if provider == "revenuecat" else json.loads(body))["id"]
+    event_id = id_of(provider, body)
     assert answer.status_code == 200
     assert answer.json() == {"event_id": event_id, "state": state, "reason": reason}
     found = "select state || ' ' || reason from credits_private.store_events where (provider, event_id) = (%s, %s)"
@@ -470,9 +462,8 @@ def test_an_effect_that_takes_too_long_leaves_an_event_to_be_done_later(
 
     assert shop.send(provider, bodies[0]).json()["state"] == "processed"  # the store asks again
     assert shop.balance == 123
-    event_id = json.loads(bodies[1])
-    event_id = event_id["event"]["id"] if provider == "revenuecat" else event_id["id"]
-    assert shop.one("select (public.reprocess_store_event(%s, %s)).state", provider, event_id) == "processed"
+    again = "select (public.reprocess_store_event(%s, %s)).state"
+    assert shop.one(again, provider, id_of(provider, bodies[1])) == "processed"
     shop.owner.execute("update credits_private.store_events set retry_at = received_at where state = 'pending'")
     assert shop.one("select (public.run_maintenance()).store_events") == 1
     assert shop.balance == 3 * 120 + 3
