@@ -559,3 +559,10 @@ def test_what_revenuecat_says_was_bought_is_spent_by_supabase_js_and_no_server_i
     answer = HTTP.post(f"{js.gateway.url}/rest/v1/rpc/revenuecat_webhook", content=body, headers=headers)
     assert (answer.status_code, answer.json()["state"]) == (200, "processed")
     assert js.script("ada", spend) == 200
+
+
+def test_the_document_about_purchases_shows_what_was_bought_as_written(js: Api) -> None:
+    _, ask = blocks("js", ROOT / "docs" / "purchases.md")
+    sold = {"product_id": "pack", "credits": 120, "refunded_credits": 20, "status": "completed"}
+    assert js.script("bob", f"{ask}\nreturn [isPro, bought]") == [True, [sold]]
+    assert js.script("ada", f"{ask}\nreturn [isPro, bought]") == [False, []]
