@@ -5,7 +5,8 @@
 -- raised, since a transaction that cannot see the present cannot put anything down either; the store sends again.
 
 create or replace function credits_private.attempt_store_event(
-  p_event credits_private.store_events
+  p_event credits_private.store_events,
+  p_document jsonb
 )
   returns credits_private.store_events
   language plpgsql
@@ -23,10 +24,14 @@ begin
   v_event.attempts := p_event.attempts + 1;
   for v_attempt in 1 .. 5 loop
     begin
-      v_facts := case p_event.provider
-        when 'stripe' then array(select f from credits_private.read_stripe_event(p_event.body::pg_catalog.text::pg_catalog.jsonb) as f)
-        else array(select f from credits_private.read_revenuecat_event(p_event.body::pg_catalog.text::pg_catalog.jsonb) as f)
-      end;
+      if p_document is null then
+        perform credits_private.refuse_shape('body');
+      end if;
+      if p_event.provider = 'stripe' then
+        v_facts := array(select f from credits_private.read_stripe_event(p_document) as f);
+      else
+        v_facts := array(select f from credits_private.read_revenuecat_event(p_document) as f);
+      end if;
       v_event.store := v_facts[1].store;
       v_event.environment := v_facts[1].environment;
       v_event.transaction_id := v_facts[1].transaction_ids[1];
@@ -73,7 +78,9 @@ begin
     when v_event.state in ('pending', 'parked')
       then v_event.processed_at + least(interval '1 minute' * power(2, least(v_event.attempts, 20) - 1), interval '1 day')
   end;
-  v_names := array(select distinct n.name from unnest(v_facts) as f, unnest(f.names) as n (name));
+  if 'parked' in (v_event.state, p_event.state) then
+    v_names := array(select distinct n.name from unnest(v_facts) as f, unnest(f.names) as n (name));
+  end if;
   if v_event.state = 'parked' then
     insert into credits_private.parked_events (name, provider, event_id)
     select n.name, v_event.provider, v_event.event_id from unnest(v_names) as n (name)
@@ -90,7 +97,7 @@ begin
 end;
 $$;
 
-comment on function credits_private.attempt_store_event(credits_private.store_events) is
+comment on function credits_private.attempt_store_event(credits_private.store_events, jsonb) is
   'Tries an event and returns it with its state. Raises 40001 alone.';
 
-revoke all on function credits_private.attempt_store_event(credits_private.store_events) from public, anon, authenticated, service_role;
+revoke all on function credits_private.attempt_store_event(credits_private.store_events, jsonb) from public, anon, authenticated, service_role;
