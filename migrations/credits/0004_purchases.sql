@@ -1024,28 +1024,6 @@ comment on function credits_private.to_cents(numeric, text) is
 revoke all on function credits_private.to_cents(numeric, text) from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/private/is_user_id.sql
--- is_user_id: does this name look like the id of a user? Cheaper than a pattern, and every event asks it of each name.
-
-create or replace function credits_private.is_user_id(
-  p_name text
-)
-  returns boolean
-  language plpgsql
-  immutable
-  set search_path = ''
-as $$
-begin
-  return p_name like '________-____-____-____-____________' and translate(p_name, '0123456789abcdef', '') = '----';
-end;
-$$;
-
-comment on function credits_private.is_user_id(text) is
-  'Whether a name is a UUID in lowercase.';
-
-revoke all on function credits_private.is_user_id(text) from public, anon, authenticated, service_role;
--- end
-
 -- from sql/credits/private/clean_names.sql
 -- clean_names: the usable ones of the names by which a provider knows somebody.
 --
@@ -1065,14 +1043,15 @@ declare
   v_name pg_catalog.text;
 begin
   foreach v_name in array p_names[:100] loop
-    continue when (length(v_name) between 1 and 255) is not true
-      or lower(v_name) in (
-        'null', 'none', 'nil', 'guest', '-1', '0', 'undefined', 'unknown', 'anonymous', '[]', '{}', 'no_user', 'unidentified'
-      );
-    if credits_private.is_user_id(lower(v_name)) then
+    if v_name like '________-____-____-____-____________' then
       v_name := lower(v_name);
     end if;
-    if v_name <> all (v_names) then
+    if length(v_name) between 1 and 255
+      and v_name <> all (v_names)
+      and lower(v_name) not in (
+        'null', 'none', 'nil', 'guest', '-1', '0', 'undefined', 'unknown', 'anonymous', '[]', '{}', 'no_user', 'unidentified'
+      )
+    then
       v_names := v_names || v_name;
     end if;
   end loop;
@@ -1096,10 +1075,9 @@ revoke all on function credits_private.clean_names(text[]) from public, anon, au
 create or replace function credits_private.read_revenuecat_event(
   p_body jsonb
 )
-  returns setof credits_private.store_fact
+  returns credits_private.store_fact[]
   language plpgsql
   immutable
-  rows 1
   set search_path = ''
 as $$
 declare
@@ -1154,13 +1132,11 @@ begin
     if v_type = 'TEST' then
       v_fact.names := '{}';
     end if;
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
 
   if v_fact.kind = 'alias' then
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
 
   if v_fact.kind = 'transfer' then
@@ -1175,16 +1151,14 @@ begin
     v_fact.former_names := credits_private.clean_names(
       array(select n.name from jsonb_array_elements_text(v_event -> 'transferred_from') as n (name))
     );
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
 
   -- from here on the event is about a transaction
   if v_event -> 'is_family_share' = 'true' then
     v_fact.kind := 'nothing';
     v_fact.ref := 'family_share';
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
   perform credits_private.require_text(v_event, 'store');
   v_fact.transaction_ids := array[credits_private.require_text(v_event, 'transaction_id')];
@@ -1229,7 +1203,7 @@ begin
       );
     end if;
   end if;
-  return next v_fact;
+  return array[v_fact];
 end;
 $$;
 
@@ -1250,10 +1224,9 @@ revoke all on function credits_private.read_revenuecat_event(jsonb) from public,
 create or replace function credits_private.read_stripe_event(
   p_body jsonb
 )
-  returns setof credits_private.store_fact
+  returns credits_private.store_fact[]
   language plpgsql
   immutable
-  rows 1
   set search_path = ''
 as $$
 declare
@@ -1265,6 +1238,7 @@ declare
   v_refund pg_catalog.jsonb;
   v_status pg_catalog.text := v_object ->> 'status';
   v_fact credits_private.store_fact;
+  v_facts credits_private.store_fact[] := '{}';
 begin
   if jsonb_typeof(v_object) is distinct from 'object' then
     perform credits_private.refuse_shape('data.object');
@@ -1284,8 +1258,7 @@ begin
   ) then
     if v_object ->> 'mode' is distinct from 'payment' then
       v_fact.kind := 'alias';  -- an invoice brings the credits; the session tells whose customer it is
-      return next v_fact;
-      return;
+      return array[v_fact];
     end if;
     v_fact.kind := 'payment';
     v_fact.transaction_ids := array_remove(
@@ -1310,15 +1283,14 @@ begin
       v_fact.quantity := credits_private.read_quantity(v_metadata -> 'quantity');
       v_fact.list_cents := (v_object ->> 'amount_subtotal')::bigint;
       v_fact.price_cents := least(v_fact.list_cents, (v_object ->> 'amount_total')::bigint);
-      return next v_fact;
-      return;
+      return array[v_fact];
     end if;
     for v_line in select l.line from jsonb_array_elements(v_lines) as l (line) limit 100 loop
       v_fact.product_id := coalesce(v_line #>> '{price,metadata,product_id}', v_line #>> '{price,id}');
       v_fact.quantity := credits_private.read_quantity(v_line -> 'quantity');
       v_fact.list_cents := (v_line ->> 'amount_subtotal')::bigint;
       v_fact.price_cents := least(v_fact.list_cents, (v_line ->> 'amount_total')::bigint);
-      return next v_fact;
+      v_facts := v_facts || v_fact;
     end loop;
 
   elsif v_type = 'payment_intent.succeeded' then
@@ -1329,15 +1301,14 @@ begin
     v_fact.product_id := v_metadata ->> 'product_id';
     if v_fact.product_id is null then
       v_fact.kind := 'link';  -- its session or invoice says what was bought
-      return next v_fact;
-      return;
+      return array[v_fact];
     end if;
     v_fact.kind := 'payment';
     v_fact.stage := 2;
     v_fact.quantity := credits_private.read_quantity(v_metadata -> 'quantity');
     v_fact.price_cents := (v_object ->> 'amount_received')::bigint;
     v_fact.list_cents := v_fact.price_cents;
-    return next v_fact;
+    v_facts := v_facts || v_fact;
 
   elsif v_type in ('invoice.paid', 'invoice.payment_succeeded') then
     v_fact.kind := 'payment';
@@ -1369,7 +1340,7 @@ begin
       v_fact.price_cents := least(v_fact.list_cents, (v_object ->> 'amount_paid')::bigint);
       v_fact.is_trial := v_fact.list_cents = 0;
       v_fact.until := to_timestamp(least((v_line #>> '{period,end}')::bigint, 253402300799));
-      return next v_fact;
+      v_facts := v_facts || v_fact;
     end loop;
 
   elsif v_type = 'invoice_payment.paid' then
@@ -1377,7 +1348,7 @@ begin
     v_fact.transaction_ids := array_remove(
       array[v_object #>> '{payment,payment_intent}', credits_private.require_text(v_object, 'invoice')], null
     );
-    return next v_fact;
+    v_facts := v_facts || v_fact;
 
   elsif v_type in ('charge.refunded', 'refund.created', 'refund.updated', 'refund.failed', 'charge.refund.updated') then
     v_fact.names := '{}';
@@ -1401,7 +1372,7 @@ begin
       if v_object -> 'refunded' = 'true' then
         v_fact.cents := greatest(v_fact.cents, v_fact.basis_cents);
       end if;
-      return next v_fact;
+      v_facts := v_facts || v_fact;
       v_lines := v_object #> '{refunds,data}';  -- older versions of the API tell the refunds too
     else
       v_lines := jsonb_build_array(v_object);
@@ -1416,7 +1387,7 @@ begin
           when v_refund ->> 'status' = 'requires_action' then 0
           else 1
         end;
-        return next v_fact;
+        v_facts := v_facts || v_fact;
       end loop;
     end if;
 
@@ -1440,7 +1411,7 @@ begin
       when starts_with(v_status, 'warning_') or v_status = 'charge_refunded' then 0
       else 1
     end;
-    return next v_fact;
+    v_facts := v_facts || v_fact;
 
   else
     v_fact.kind := 'nothing';
@@ -1449,11 +1420,12 @@ begin
         then 'changes_nothing'
       else 'unknown_type'
     end;
-    return next v_fact;
+    v_facts := v_facts || v_fact;
   end if;
   if v_fact.kind not in ('nothing', 'alias') and coalesce(cardinality(v_fact.transaction_ids), 0) = 0 then
     perform credits_private.refuse_shape('payment_intent');
   end if;
+  return v_facts;
 end;
 $$;
 
@@ -1490,67 +1462,8 @@ comment on function credits_private.read_json(json) is
 revoke all on function credits_private.read_json(json) from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/private/find_user.sql
--- find_user: which account do these names belong to?
---
--- A name is the id of a user, or one that an earlier event taught us (store_customers). Stripe's events name people in an
--- order of trust, and the first account counts; for RevenueCat all names are of one person, so two accounts among them
--- are a question for an operator, not a guess. Names that nobody has yet are remembered for the one who is found.
-
-create or replace function credits_private.find_user(
-  p_provider text,
-  p_names text[]
-)
-  returns uuid
-  language plpgsql
-  stable
-  set search_path = ''
-as $$
-declare
-  v_ids pg_catalog.uuid[] := '{}';
-  v_others pg_catalog.text[] := '{}';
-  v_accounts pg_catalog.uuid[] := '{}';
-  v_name pg_catalog.text;
-begin
-  foreach v_name in array p_names loop
-    if credits_private.is_user_id(v_name) then
-      v_ids := v_ids || v_name::pg_catalog.uuid;
-    else
-      v_others := v_others || v_name;
-    end if;
-  end loop;
-  if v_ids <> '{}' then
-    v_accounts := array(select u.id from auth.users as u where u.id = any (v_ids));
-    if cardinality(v_accounts) > 1 then
-      v_accounts := array(select i.id from unnest(v_ids) with ordinality as i (id, place) where i.id = any (v_accounts) order by i.place);
-    end if;
-  end if;
-  if v_others <> '{}' and (p_provider <> 'stripe' or v_accounts = '{}') then
-    v_accounts := v_accounts || array(
-      select c.user_id from credits_private.store_customers as c where c.provider = p_provider and c.name = any (v_others)
-    );
-  end if;
-  if p_provider <> 'stripe' and v_accounts[1] <> any (v_accounts) then
-    raise exception using
-      errcode = '22023',
-      message = 'ambiguous_user',
-      detail = '{}',
-      hint = 'The names in this event belong to more than one account.';
-  end if;
-  return v_accounts[1];
-end;
-$$;
-
-comment on function credits_private.find_user(text, text[]) is
-  'The account that a provider''s names belong to, or null. Raises 22023 ambiguous_user.';
-
-revoke all on function credits_private.find_user(text, text[]) from public, anon, authenticated, service_role;
--- end
-
 -- from sql/credits/private/learn_names.sql
--- learn_names: remembers which user the names beside theirs belong to, and runs what was parked under them.
---
--- Ids of users are not learned: they speak for themselves. Each name once, to who had it first.
+-- learn_names: remembers whose names these are, and runs what was parked under them. Each name once, to who had it first.
 
 create or replace function credits_private.learn_names(
   p_provider text,
@@ -1563,21 +1476,10 @@ create or replace function credits_private.learn_names(
   set search_path = ''
 as $$
 declare
-  v_others pg_catalog.text[] := '{}';
   v_learned pg_catalog.text[] := '{}';
   v_name pg_catalog.text;
 begin
   foreach v_name in array p_names loop
-    if not credits_private.is_user_id(v_name) then
-      v_others := v_others || v_name;
-    end if;
-  end loop;
-  if v_others = '{}' or cardinality(v_others) = (
-    select count(*) from credits_private.store_customers as c where c.provider = p_provider and c.name = any (v_others)
-  ) then
-    return;
-  end if;
-  foreach v_name in array v_others loop
     insert into credits_private.store_customers (provider, name, user_id)
     values (p_provider, v_name, p_user_id)
     on conflict (provider, name) do nothing;
@@ -1595,6 +1497,72 @@ comment on function credits_private.learn_names(text, text[], uuid) is
   'Remembers whose names these are, and runs the events that were parked under them.';
 
 revoke all on function credits_private.learn_names(text, text[], uuid) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/find_user.sql
+-- find_user: which account do these names belong to?
+--
+-- A name is the id of a user, or one that an earlier event taught us (store_customers). Stripe's events name people in an
+-- order of trust, and the first account counts; for RevenueCat all names are of one person, so two accounts among them
+-- are a question for an operator, not a guess. Names beside theirs that nobody has yet become theirs, and what was parked under
+-- those is done.
+
+create or replace function credits_private.find_user(
+  p_provider text,
+  p_names text[]
+)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_ids pg_catalog.uuid[] := '{}';
+  v_others pg_catalog.text[] := '{}';
+  v_accounts pg_catalog.uuid[] := '{}';
+  v_user_id pg_catalog.uuid;
+  v_known integer := 0;
+  v_name pg_catalog.text;
+begin
+  foreach v_name in array p_names loop
+    if v_name like '________-____-____-____-____________' and translate(v_name, '0123456789abcdef', '') = '----' then
+      v_ids := v_ids || v_name::pg_catalog.uuid;
+    else
+      v_others := v_others || v_name;
+    end if;
+  end loop;
+  if v_ids <> '{}' then
+    v_accounts := array(select u.id from auth.users as u where u.id = any (v_ids) order by array_position(v_ids, u.id));
+  end if;
+  if v_others <> '{}' then
+    for v_user_id in
+      select c.user_id
+      from credits_private.store_customers as c
+      where c.provider = p_provider and c.name = any (v_others)
+      order by array_position(v_others, c.name)
+    loop
+      v_accounts := v_accounts || v_user_id;
+      v_known := v_known + 1;
+    end loop;
+  end if;
+  if p_provider <> 'stripe' and v_accounts[1] <> any (v_accounts) then
+    raise exception using
+      errcode = '22023',
+      message = 'ambiguous_user',
+      detail = '{}',
+      hint = 'The names in this event belong to more than one account.';
+  end if;
+  if v_accounts[1] is not null and v_known < cardinality(v_others) then
+    perform credits_private.learn_names(p_provider, v_others, v_accounts[1]);
+  end if;
+  return v_accounts[1];
+end;
+$$;
+
+comment on function credits_private.find_user(text, text[]) is
+  'The account that a provider''s names belong to, or null; remembers the names that are new. Raises 22023 ambiguous_user.';
+
+revoke all on function credits_private.find_user(text, text[]) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/claimant.sql
@@ -2318,8 +2286,10 @@ declare
   v_claim credits_private.purchase_claims;
   v_product public.credit_products;
   v_purchase public.purchase_transactions;
+  v_now pg_catalog.timestamptz;
 begin
   perform credits_private.lock_account(p_user_id);
+  v_now := credits_private.now();
   v_claim := credits_private.open_transaction(
     p_fact.store, p_fact.environment, p_fact.transaction_ids, p_user_id, p_provider
   );
@@ -2343,13 +2313,21 @@ begin
     and p.store = v_claim.store
     and p.environment = v_claim.environment
     and p.transaction_id = v_claim.transaction_id
-    and (p.product_id = p_fact.product_id or p.provider <> p_provider)
-  order by p.product_id <> p_fact.product_id, p.product_id
-  limit 1;
-  if found then
+    and p.product_id = p_fact.product_id;
+  if not found and v_claim.provider <> p_provider then
+    select p.* into v_purchase
+    from public.purchase_transactions as p
+    where p.user_id = p_user_id
+      and p.store = v_claim.store
+      and p.environment = v_claim.environment
+      and p.transaction_id = v_claim.transaction_id
+    order by p.product_id
+    limit 1;
+  end if;
+  if v_purchase.user_id is not null then
     update public.purchase_transactions as p
     set
-      verified_at = coalesce(p.verified_at, case when p_fact.stage = 2 then credits_private.now() end),
+      verified_at = coalesce(p.verified_at, case when p_fact.stage = 2 then v_now end),
       status = case when p.status = 'pending' and p_fact.stage = 1 then 'failed' else p.status end,
       price_cents = least(
         p.price_cents, case when p_fact.currency = coalesce(p.currency, p_fact.currency) then p_fact.price_cents end
@@ -2380,10 +2358,10 @@ begin
     if v_product.entitlement is not null and v_product.entitlement <> all (v_purchase.entitlements) then
       v_purchase.entitlements := v_purchase.entitlements || v_product.entitlement;
     end if;
-    v_purchase.created_at := credits_private.now();
+    v_purchase.created_at := v_now;
     v_purchase.status := case p_fact.stage when 0 then 'pending' when 1 then 'failed' else 'completed' end;
     if p_fact.stage = 2 then
-      v_purchase.verified_at := v_purchase.created_at;
+      v_purchase.verified_at := v_now;
       v_purchase.seq := credits_private.grant_purchase(v_purchase);
     end if;
     insert into public.purchase_transactions as p (
@@ -2407,11 +2385,12 @@ begin
   if p_fact.is_trial and v_purchase.payload ->> 'type' = 'VIRTUAL_CURRENCY_TRANSACTION' then
     perform credits_private.correct_trial(v_claim, v_purchase, p_at);
   end if;
-  if exists (
+  -- an ordinary purchase is complete by now: no fact is known of it
+  if v_purchase.verified_at is not null and v_purchase.seq is null or exists (
     select
     from credits_private.purchase_facts as f
     where f.store = v_claim.store and f.environment = v_claim.environment and f.transaction_id = v_claim.transaction_id
-  ) or v_purchase.verified_at is not null and v_purchase.seq is null then
+  ) then
     perform credits_private.settle_transaction(v_claim);
     select p.* into v_purchase
     from public.purchase_transactions as p
@@ -2882,7 +2861,7 @@ revoke all on function credits_private.is_not_sold(credits_private.store_fact, c
 -- apply_store_event: does what the facts of an event say.
 --
 -- Runs in a subtransaction of attempt_store_event: whatever it raises undoes all of it and becomes the reason of the event.
--- Everybody's names are learned on the way, from events that change nothing else too.
+-- Names are learned on the way (find_user), from events that change nothing else too.
 
 create or replace function credits_private.apply_store_event(
   p_event credits_private.store_events,
@@ -2898,6 +2877,9 @@ declare
   v_fact credits_private.store_fact;
   v_user_id pg_catalog.uuid;
   v_former pg_catalog.uuid[];
+  v_unclaimed pg_catalog.text[];
+  v_name pg_catalog.text;
+  v_found pg_catalog.uuid;
 begin
   v_event.state := 'ignored';
   v_event.reason := 'changes_nothing';
@@ -2932,14 +2914,20 @@ begin
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
         end if;
-        v_former := array(
-          select distinct credits_private.find_user(p_event.provider, array[n.name])
-          from unnest(v_fact.former_names) as n (name)
-        );
+        v_former := '{}';
+        v_unclaimed := '{}';
+        foreach v_name in array v_fact.former_names loop
+          v_found := credits_private.find_user(p_event.provider, array[v_name]);
+          if v_found is null then
+            v_unclaimed := v_unclaimed || v_name;
+          else
+            v_former := v_former || v_found;
+          end if;
+        end loop;
         perform credits_private.transfer_entitlements(
-          v_user_id, array_remove(v_former, null), v_fact.store, v_fact.environment
+          v_user_id, v_former, v_fact.store, v_fact.environment
         );
-        v_fact.names := v_fact.names || v_fact.former_names;
+        perform credits_private.find_user(p_event.provider, v_user_id::pg_catalog.text || v_unclaimed);
         v_event.state := 'processed';
       else
         v_user_id := credits_private.record_fact(v_fact);
@@ -2953,9 +2941,6 @@ begin
       v_event.reason := null;
     end if;
     v_event.user_id := coalesce(v_user_id, v_event.user_id);
-    if v_user_id is not null and cardinality(v_fact.names) > 0 then
-      perform credits_private.learn_names(p_event.provider, v_fact.names, v_user_id);
-    end if;
   end loop;
   return v_event;
 end;
@@ -2997,11 +2982,10 @@ begin
       if p_document is null then
         perform credits_private.refuse_shape('body');
       end if;
-      if p_event.provider = 'stripe' then
-        v_facts := array(select f from credits_private.read_stripe_event(p_document) as f);
-      else
-        v_facts := array(select f from credits_private.read_revenuecat_event(p_document) as f);
-      end if;
+      v_facts := case p_event.provider
+        when 'stripe' then credits_private.read_stripe_event(p_document)
+        else credits_private.read_revenuecat_event(p_document)
+      end;
       v_event.store := v_facts[1].store;
       v_event.environment := v_facts[1].environment;
       v_event.transaction_id := v_facts[1].transaction_ids[1];

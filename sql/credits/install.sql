@@ -57,13 +57,12 @@
 \ir private/require_text.sql
 \ir private/read_quantity.sql
 \ir private/to_cents.sql
-\ir private/is_user_id.sql
 \ir private/clean_names.sql
 \ir private/read_revenuecat_event.sql
 \ir private/read_stripe_event.sql
 \ir private/read_json.sql
-\ir private/find_user.sql
 \ir private/learn_names.sql
+\ir private/find_user.sql
 \ir private/claimant.sql
 \ir private/join_claims.sql
 \ir private/open_transaction.sql

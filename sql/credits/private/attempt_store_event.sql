@@ -27,11 +27,10 @@ begin
       if p_document is null then
         perform credits_private.refuse_shape('body');
       end if;
-      if p_event.provider = 'stripe' then
-        v_facts := array(select f from credits_private.read_stripe_event(p_document) as f);
-      else
-        v_facts := array(select f from credits_private.read_revenuecat_event(p_document) as f);
-      end if;
+      v_facts := case p_event.provider
+        when 'stripe' then credits_private.read_stripe_event(p_document)
+        else credits_private.read_revenuecat_event(p_document)
+      end;
       v_event.store := v_facts[1].store;
       v_event.environment := v_facts[1].environment;
       v_event.transaction_id := v_facts[1].transaction_ids[1];

@@ -16,14 +16,15 @@ declare
   v_name pg_catalog.text;
 begin
   foreach v_name in array p_names[:100] loop
-    continue when (length(v_name) between 1 and 255) is not true
-      or lower(v_name) in (
-        'null', 'none', 'nil', 'guest', '-1', '0', 'undefined', 'unknown', 'anonymous', '[]', '{}', 'no_user', 'unidentified'
-      );
-    if credits_private.is_user_id(lower(v_name)) then
+    if v_name like '________-____-____-____-____________' then
       v_name := lower(v_name);
     end if;
-    if v_name <> all (v_names) then
+    if length(v_name) between 1 and 255
+      and v_name <> all (v_names)
+      and lower(v_name) not in (
+        'null', 'none', 'nil', 'guest', '-1', '0', 'undefined', 'unknown', 'anonymous', '[]', '{}', 'no_user', 'unidentified'
+      )
+    then
       v_names := v_names || v_name;
     end if;
   end loop;

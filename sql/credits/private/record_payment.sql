@@ -20,8 +20,10 @@ declare
   v_claim credits_private.purchase_claims;
   v_product public.credit_products;
   v_purchase public.purchase_transactions;
+  v_now pg_catalog.timestamptz;
 begin
   perform credits_private.lock_account(p_user_id);
+  v_now := credits_private.now();
   v_claim := credits_private.open_transaction(
     p_fact.store, p_fact.environment, p_fact.transaction_ids, p_user_id, p_provider
   );
@@ -45,13 +47,21 @@ begin
     and p.store = v_claim.store
     and p.environment = v_claim.environment
     and p.transaction_id = v_claim.transaction_id
-    and (p.product_id = p_fact.product_id or p.provider <> p_provider)
-  order by p.product_id <> p_fact.product_id, p.product_id
-  limit 1;
-  if found then
+    and p.product_id = p_fact.product_id;
+  if not found and v_claim.provider <> p_provider then
+    select p.* into v_purchase
+    from public.purchase_transactions as p
+    where p.user_id = p_user_id
+      and p.store = v_claim.store
+      and p.environment = v_claim.environment
+      and p.transaction_id = v_claim.transaction_id
+    order by p.product_id
+    limit 1;
+  end if;
+  if v_purchase.user_id is not null then
     update public.purchase_transactions as p
     set
-      verified_at = coalesce(p.verified_at, case when p_fact.stage = 2 then credits_private.now() end),
+      verified_at = coalesce(p.verified_at, case when p_fact.stage = 2 then v_now end),
       status = case when p.status = 'pending' and p_fact.stage = 1 then 'failed' else p.status end,
       price_cents = least(
         p.price_cents, case when p_fact.currency = coalesce(p.currency, p_fact.currency) then p_fact.price_cents end
@@ -82,10 +92,10 @@ begin
     if v_product.entitlement is not null and v_product.entitlement <> all (v_purchase.entitlements) then
       v_purchase.entitlements := v_purchase.entitlements || v_product.entitlement;
     end if;
-    v_purchase.created_at := credits_private.now();
+    v_purchase.created_at := v_now;
     v_purchase.status := case p_fact.stage when 0 then 'pending' when 1 then 'failed' else 'completed' end;
     if p_fact.stage = 2 then
-      v_purchase.verified_at := v_purchase.created_at;
+      v_purchase.verified_at := v_now;
       v_purchase.seq := credits_private.grant_purchase(v_purchase);
     end if;
     insert into public.purchase_transactions as p (
@@ -109,11 +119,12 @@ begin
   if p_fact.is_trial and v_purchase.payload ->> 'type' = 'VIRTUAL_CURRENCY_TRANSACTION' then
     perform credits_private.correct_trial(v_claim, v_purchase, p_at);
   end if;
-  if exists (
+  -- an ordinary purchase is complete by now: no fact is known of it
+  if v_purchase.verified_at is not null and v_purchase.seq is null or exists (
     select
     from credits_private.purchase_facts as f
     where f.store = v_claim.store and f.environment = v_claim.environment and f.transaction_id = v_claim.transaction_id
-  ) or v_purchase.verified_at is not null and v_purchase.seq is null then
+  ) then
     perform credits_private.settle_transaction(v_claim);
     select p.* into v_purchase
     from public.purchase_transactions as p
