@@ -829,10 +829,10 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {
         "revenuecat: a subscription told twice, returned and given back",
     ),
     "a refund is a delta and not a target": (
-        "settle_transaction",
-        "v_target := round(v_was.credits * v_share);",
-        "v_target := least(v_was.credits, v_was.refunded_credits + round(v_was.credits * v_share));",
-        "stripe: a purchase told twice and refunded in part, then whole",
+        "keep_fact",
+        "cents = greatest(f.cents, excluded.cents),",
+        "cents = f.cents + excluded.cents,",
+        "stripe: refunds by id, told by their charge too, one of which fails",
     ),
     "a refund and a dispute of one charge are both taken": (
         "refunded_share",
