@@ -448,10 +448,13 @@ create table credits_private.purchase_claims (
   provider text,
   is_closed boolean not null default false,
   claimed_at timestamptz,
+  entitled_user_id uuid,
   constraint purchase_claims_pkey primary key (store, environment, transaction_id)
 );
 
 create index purchase_claims_user_id on credits_private.purchase_claims (user_id) where user_id is not null;
+create index purchase_claims_entitled_user_id on credits_private.purchase_claims (entitled_user_id)
+  where entitled_user_id is not null;
 
 comment on table credits_private.purchase_claims is
   'Whose a transaction of a store is, once for the whole database. Outlives the account, without its name.';
@@ -471,6 +474,8 @@ comment on column credits_private.purchase_claims.is_closed is
   'Whether the account that had it is gone: nobody else gets its credits.';
 comment on column credits_private.purchase_claims.claimed_at is
   'When it was claimed.';
+comment on column credits_private.purchase_claims.entitled_user_id is
+  'Who has its entitlements after a transfer; null for who claimed it, and the id of zeros once that account is gone.';
 
 revoke all on table credits_private.purchase_claims from public, anon, authenticated, service_role;
 -- end
@@ -531,8 +536,8 @@ revoke all on table credits_private.purchase_facts from public, anon, authentica
 -- from sql/credits/tables/user_entitlements.sql
 -- user_entitlements: what a user may use, and until when.
 --
--- Folded from the purchases that carry an entitlement and are not refunded (refresh_entitlements), and from what
--- was granted by hand or came by a transfer, whichever lasts longer. Whether it is active is a question of the clock:
+-- Folded from the purchases that carry an entitlement and are not refunded (refresh_entitlements), one's own or
+-- transferred, and from what was granted by hand, whichever lasts longer. Whether it is active is a question of the clock:
 -- ask has_entitlement.
 
 create table public.user_entitlements (
@@ -557,7 +562,7 @@ comment on column public.user_entitlements.active_until is
 comment on column public.user_entitlements.source is
   'What makes it last so long: manual, transfer, or the store of a purchase.';
 comment on column public.user_entitlements.granted_by is
-  'How it came apart from purchases: manual or transfer; null where it did not.';
+  'How it came apart from purchases: manual, or transfer where the account that had bought it is gone; null where it did not.';
 comment on column public.user_entitlements.granted_until is
   'Until when that lasts; null for ever.';
 comment on column public.user_entitlements.updated_at is
@@ -667,29 +672,30 @@ comment on column credits_private.store_events.body_sha256 is
 revoke all on table credits_private.store_events from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/tables/parked_events.sql
--- parked_events: under which names the parked events wait.
+-- from sql/credits/tables/store_event_names.sql
+-- store_event_names: whom events name, beside their own users.
 --
--- A sign-up looks here for the id of the new user, and an event that teaches a new name for that name, so that a
--- purchase made before the account is credited the moment somebody is there to have it.
+-- A sign-up looks here for the id of the new user, and an event that teaches a new name for that name, so that a purchase
+-- made before the account is credited the moment somebody is there to have it. A deletion looks here for bodies that
+-- name the user without being theirs. Rows outlive the event's finding its user: they only ever find too much.
 
-create table credits_private.parked_events (
+create table credits_private.store_event_names (
   name text not null,
   provider text not null,
   event_id text not null,
-  constraint parked_events_pkey primary key (name, provider, event_id)
+  constraint store_event_names_pkey primary key (name, provider, event_id)
 );
 
-comment on table credits_private.parked_events is
-  'Under which names the parked events wait for their user.';
-comment on column credits_private.parked_events.name is
+comment on table credits_private.store_event_names is
+  'Whom events name, beside their own users: parked events wait under these names.';
+comment on column credits_private.store_event_names.name is
   'The id of a user, or a provider''s name for one.';
-comment on column credits_private.parked_events.provider is
+comment on column credits_private.store_event_names.provider is
   'revenuecat or stripe.';
-comment on column credits_private.parked_events.event_id is
-  'The event that waits.';
+comment on column credits_private.store_event_names.event_id is
+  'The event.';
 
-revoke all on table credits_private.parked_events from public, anon, authenticated, service_role;
+revoke all on table credits_private.store_event_names from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/tables/secrets.sql
@@ -1213,6 +1219,41 @@ comment on function credits_private.read_revenuecat_event(jsonb) is
 revoke all on function credits_private.read_revenuecat_event(jsonb) from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/add_line.sql
+-- add_line: a line of an invoice or a session, put to those before it; two lines of one product are one purchase of both.
+
+create or replace function credits_private.add_line(
+  p_facts credits_private.store_fact[],
+  p_line credits_private.store_fact
+)
+  returns credits_private.store_fact[]
+  language plpgsql
+  immutable
+  set search_path = ''
+as $$
+declare
+  v_facts credits_private.store_fact[] := p_facts;
+begin
+  for v_n in 1 .. cardinality(v_facts) loop
+    if v_facts[v_n].product_id = p_line.product_id then
+      v_facts[v_n].quantity := v_facts[v_n].quantity + p_line.quantity;
+      v_facts[v_n].price_cents := v_facts[v_n].price_cents + p_line.price_cents;
+      v_facts[v_n].list_cents := v_facts[v_n].list_cents + p_line.list_cents;
+      v_facts[v_n].is_trial := v_facts[v_n].is_trial and p_line.is_trial;
+      v_facts[v_n].until := greatest(v_facts[v_n].until, p_line.until);
+      return v_facts;
+    end if;
+  end loop;
+  return v_facts || p_line;
+end;
+$$;
+
+comment on function credits_private.add_line(credits_private.store_fact[], credits_private.store_fact) is
+  'The facts with one more line, added to that of the same product.';
+
+revoke all on function credits_private.add_line(credits_private.store_fact[], credits_private.store_fact) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/read_stripe_event.sql
 -- read_stripe_event: what an event of Stripe says, as facts.
 --
@@ -1237,6 +1278,7 @@ declare
   v_line pg_catalog.jsonb;
   v_refund pg_catalog.jsonb;
   v_status pg_catalog.text := v_object ->> 'status';
+  v_name pg_catalog.text;
   v_fact credits_private.store_fact;
   v_facts credits_private.store_fact[] := '{}';
 begin
@@ -1245,11 +1287,18 @@ begin
   end if;
   v_fact.store := 'stripe';
   v_fact.environment := case p_body -> 'livemode' when 'true' then 'PRODUCTION' when 'false' then 'SANDBOX' end;
-  v_fact.names := credits_private.clean_names(array[
+  -- a reference that is no id of a user (a partner's code, say) is nobody's name
+  foreach v_name in array credits_private.clean_names(array[
     v_object ->> 'client_reference_id', v_metadata ->> 'user_id',
-    v_object #>> '{subscription_details,metadata,user_id}', v_object #>> '{parent,subscription_details,metadata,user_id}',
-    coalesce(v_object #>> '{customer,id}', v_object ->> 'customer')
-  ]);
+    v_object #>> '{subscription_details,metadata,user_id}', v_object #>> '{parent,subscription_details,metadata,user_id}'
+  ]) loop
+    if v_name like '________-____-____-____-____________' then
+      v_fact.names := v_fact.names || v_name;
+    end if;
+  end loop;
+  v_fact.names := v_fact.names || credits_private.clean_names(
+    array[coalesce(v_object #>> '{customer,id}', v_object ->> 'customer')]
+  );
   v_fact.currency := upper(v_object ->> 'currency');
   v_fact.ref := 'changes_nothing';
 
@@ -1290,7 +1339,7 @@ begin
       v_fact.quantity := credits_private.read_quantity(v_line -> 'quantity');
       v_fact.list_cents := (v_line ->> 'amount_subtotal')::bigint;
       v_fact.price_cents := least(v_fact.list_cents, (v_line ->> 'amount_total')::bigint);
-      v_facts := v_facts || v_fact;
+      v_facts := credits_private.add_line(v_facts, v_fact);
     end loop;
 
   elsif v_type = 'payment_intent.succeeded' then
@@ -1300,7 +1349,8 @@ begin
     );
     v_fact.product_id := v_metadata ->> 'product_id';
     if v_fact.product_id is null then
-      v_fact.kind := 'link';  -- its session or invoice says what was bought
+      -- its session or invoice says what was bought; this may say that both are one
+      v_fact.kind := case when cardinality(v_fact.transaction_ids) > 1 then 'link' else 'nothing' end;
       return array[v_fact];
     end if;
     v_fact.kind := 'payment';
@@ -1340,7 +1390,7 @@ begin
       v_fact.price_cents := least(v_fact.list_cents, (v_object ->> 'amount_paid')::bigint);
       v_fact.is_trial := v_fact.list_cents = 0;
       v_fact.until := to_timestamp(least((v_line #>> '{period,end}')::bigint, 253402300799));
-      v_facts := v_facts || v_fact;
+      v_facts := credits_private.add_line(v_facts, v_fact);
     end loop;
 
   elsif v_type = 'invoice_payment.paid' then
@@ -1504,12 +1554,13 @@ revoke all on function credits_private.learn_names(text, text[], uuid) from publ
 --
 -- A name is the id of a user, or one that an earlier event taught us (store_customers). Stripe's events name people in an
 -- order of trust, and the first account counts; for RevenueCat all names are of one person, so two accounts among them
--- are a question for an operator, not a guess. Names beside theirs that nobody has yet become theirs, and what was parked under
+-- are a question for an operator, not a guess (or nobody, where p_is_asked is false). Names beside theirs that nobody has yet become theirs, and what was parked under
 -- those is done.
 
 create or replace function credits_private.find_user(
   p_provider text,
-  p_names text[]
+  p_names text[],
+  p_is_asked boolean
 )
   returns uuid
   language plpgsql
@@ -1546,6 +1597,9 @@ begin
     end loop;
   end if;
   if p_provider <> 'stripe' and v_accounts[1] <> any (v_accounts) then
+    if not p_is_asked then
+      return null;
+    end if;
     raise exception using
       errcode = '22023',
       message = 'ambiguous_user',
@@ -1559,49 +1613,49 @@ begin
 end;
 $$;
 
-comment on function credits_private.find_user(text, text[]) is
+comment on function credits_private.find_user(text, text[], boolean) is
   'The account that a provider''s names belong to, or null; remembers the names that are new. Raises 22023 ambiguous_user.';
 
-revoke all on function credits_private.find_user(text, text[]) from public, anon, authenticated, service_role;
+revoke all on function credits_private.find_user(text, text[], boolean) from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/private/claimant.sql
--- claimant: who has this transaction already, under any of its names?
+-- from sql/credits/private/find_claim.sql
+-- find_claim: who has this transaction already, under any of its names?
 --
 -- Asked before any lock is taken, so that the balance can be locked before the claim: every path takes them in that order.
 
-create or replace function credits_private.claimant(
+create or replace function credits_private.find_claim(
   p_store text,
   p_environment text,
   p_transaction_ids text[]
 )
-  returns uuid
+  returns credits_private.purchase_claims
   language plpgsql
   stable
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid;
+  v_claim credits_private.purchase_claims;
 begin
   with recursive claims as (
-    select c.user_id, c.alias_of
+    select c.*
     from credits_private.purchase_claims as c
     where c.store = p_store and c.environment = p_environment and c.transaction_id = any (p_transaction_ids)
     union
-    select c.user_id, c.alias_of
+    select c.*
     from claims as a
     join credits_private.purchase_claims as c
       on c.store = p_store and c.environment = p_environment and c.transaction_id = a.alias_of
   )
-  select c.user_id into v_user_id from claims as c where c.user_id is not null limit 1;
-  return v_user_id;
+  select c.* into v_claim from claims as c where c.user_id is not null or c.is_closed limit 1;
+  return v_claim;
 end;
 $$;
 
-comment on function credits_private.claimant(text, text, text[]) is
-  'The user who has claimed a transaction, or null.';
+comment on function credits_private.find_claim(text, text, text[]) is
+  'The claim of a transaction that somebody has or had, or a null row.';
 
-revoke all on function credits_private.claimant(text, text, text[]) from public, anon, authenticated, service_role;
+revoke all on function credits_private.find_claim(text, text, text[]) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/join_claims.sql
@@ -1917,8 +1971,9 @@ revoke all on function credits_private.refunded_share(public.purchase_transactio
 -- from sql/credits/private/refresh_entitlements.sql
 -- refresh_entitlements: what purchases and grants together give a user, and until when.
 --
--- For the entitlements that something just happened to, under the lock of the balance. The longest of what was bought and
--- not refunded, and of what was granted; nothing of either, and the row goes.
+-- For the entitlements that something just happened to. The longest of what was bought and not refunded (and not
+-- transferred away), and of what was granted; nothing of either, and the row goes. The last lock of a transaction, one by user,
+-- because a purchase may give an entitlement to somebody whose balance is not locked.
 
 create or replace function credits_private.refresh_entitlements(
   p_user_id uuid,
@@ -1935,12 +1990,33 @@ declare
   v_until pg_catalog.timestamptz;
   v_row public.user_entitlements;
 begin
+  if p_user_id = '00000000-0000-0000-0000-000000000000' then
+    return;
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('credits_private.user_entitlements:' || p_user_id::pg_catalog.text, 0));
   foreach v_name in array p_entitlements loop
-    select p.store, coalesce(p.entitled_until, 'infinity')
+    select b.store, b.until
     into v_store, v_until
-    from public.purchase_transactions as p
-    where p.user_id = p_user_id and p.status = 'completed' and v_name = any (p.entitlements)
-    order by p.entitled_until desc nulls first, p.store
+    from (
+      select p.store, coalesce(p.entitled_until, 'infinity') as until
+      from public.purchase_transactions as p
+      join credits_private.purchase_claims as c
+        on c.store = p.store and c.environment = p.environment and c.transaction_id = p.transaction_id
+      where p.user_id = p_user_id
+        and p.status = 'completed'
+        and v_name = any (p.entitlements)
+        and coalesce(c.entitled_user_id, p_user_id) = p_user_id
+      union all
+      select p.store, coalesce(p.entitled_until, 'infinity')
+      from credits_private.purchase_claims as c
+      join public.purchase_transactions as p
+        on p.user_id = c.user_id
+        and p.store = c.store
+        and p.environment = c.environment
+        and p.transaction_id = c.transaction_id
+      where c.entitled_user_id = p_user_id and p.status = 'completed' and v_name = any (p.entitlements)
+    ) as b
+    order by b.until desc, b.store
     limit 1;
     select e.* into v_row
     from public.user_entitlements as e
@@ -1951,7 +2027,9 @@ begin
     end if;
     if v_until is null then
       delete from public.user_entitlements as e where e.user_id = p_user_id and e.entitlement = v_name;
-    elsif v_row.user_id is null or (v_row.active_until, v_row.source) is distinct from (nullif(v_until, 'infinity'), v_store) then
+    elsif v_row.user_id is null
+      or (v_row.active_until, v_row.source) is distinct from (nullif(v_until, 'infinity'), v_store)
+    then
       insert into public.user_entitlements as e (user_id, entitlement, active_until, source, updated_at)
       values (p_user_id, v_name, nullif(v_until, 'infinity'), v_store, credits_private.now())
       on conflict (user_id, entitlement) do update
@@ -2013,8 +2091,14 @@ begin
   return (credits_private.post(
     p_purchase.user_id, 'purchase', p_purchase.credits, 'Purchase of ' || p_purchase.product_id,
     credits_private.name_purchase(p_purchase),
-    concat_ws(
-      ':', 'credits:purchase', p_purchase.store, p_purchase.environment, p_purchase.transaction_id, p_purchase.product_id
+    'credits:purchase:' || encode(
+      sha256(convert_to(
+        jsonb_build_array(
+          p_purchase.store, p_purchase.environment, p_purchase.transaction_id, p_purchase.product_id
+        )::pg_catalog.text,
+        'UTF8'
+      )),
+      'hex'
     )
   )).seq;
 end;
@@ -2104,7 +2188,9 @@ begin
         and p.product_id = v_was.product_id;
     end if;
     if v_was.entitlements <> '{}' then
-      perform credits_private.refresh_entitlements(v_was.user_id, v_was.entitlements);
+      perform credits_private.refresh_entitlements(
+        coalesce(p_claim.entitled_user_id, v_was.user_id), v_was.entitlements
+      );
     end if;
   end loop;
 end;
@@ -2429,7 +2515,9 @@ create or replace function credits_private.record_fact(
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid := credits_private.claimant(p_fact.store, p_fact.environment, p_fact.transaction_ids);
+  v_user_id pg_catalog.uuid := (
+    credits_private.find_claim(p_fact.store, p_fact.environment, p_fact.transaction_ids)
+  ).user_id;
   v_claim credits_private.purchase_claims;
 begin
   if v_user_id is not null then
@@ -2444,7 +2532,13 @@ begin
       hint = 'This transaction belonged to an account that was deleted.';
   end if;
   if v_claim.user_id <> v_user_id or v_user_id is null then
-    perform from public.user_credits as a where a.user_id = v_claim.user_id for no key update nowait;
+    perform from public.user_credits as a where a.user_id = v_claim.user_id for no key update skip locked;
+    if v_claim.user_id is not null and not found then
+      raise deadlock_detected using
+        message = 'claimed_meanwhile',
+        detail = '{}',
+        hint = 'The purchase came in between: try again.';
+    end if;
   end if;
   if p_fact.kind <> 'link' then
     perform credits_private.keep_fact(
@@ -2522,7 +2616,8 @@ revoke all on function credits_private.grant_entitlement(uuid, text, timestamptz
 -- transfer_entitlements: moves what users bought in a store to another user, entitlements alone.
 --
 -- What RevenueCat calls a TRANSFER. Credits stay with who claimed them, spent or not, and so do their refunds: otherwise
--- buying, transferring and restoring would multiply them. The accounts are locked in the order of their ids.
+-- buying, transferring and restoring would multiply them. A refund or a renewal of the purchase then moves the entitlement of
+-- who has it now.
 
 create or replace function credits_private.transfer_entitlements(
   p_user_id uuid,
@@ -2536,47 +2631,39 @@ create or replace function credits_private.transfer_entitlements(
   set search_path = ''
 as $$
 declare
+  v_former pg_catalog.uuid[] := array_remove(p_former, p_user_id);
+  v_names pg_catalog.text[];
+  v_grant record;
   v_user_id pg_catalog.uuid;
-  v_moved record;
 begin
-  for v_user_id in select distinct u.id from unnest(p_former || p_user_id) as u (id) order by u.id loop
-    perform credits_private.lock_account(v_user_id);
-  end loop;
-  for v_moved in
-    with bought as (
-      update public.purchase_transactions as p
-      set entitlements = '{}'
-      from public.purchase_transactions as o
-      where p.user_id = any (p_former)
-        and p.user_id <> p_user_id
-        and p.store = p_store
-        and p.environment = p_environment
-        and p.entitlements <> '{}'
-        and (o.user_id, o.store, o.environment, o.transaction_id, o.product_id)
-          = (p.user_id, p.store, p.environment, p.transaction_id, p.product_id)
-      returning p.user_id, o.entitlements, p.entitled_until, p.status
-    ),
-    granted as (
-      update public.user_entitlements as e
-      set granted_by = null, granted_until = null
-      from public.user_entitlements as o
-      where e.user_id = any (p_former)
-        and e.user_id <> p_user_id
-        and e.granted_by = 'transfer'
-        and (o.user_id, o.entitlement) = (e.user_id, e.entitlement)
-      returning e.user_id, e.entitlement, o.granted_until
-    )
-    select b.user_id, n.name, b.entitled_until as until, b.status = 'completed' as is_live
-    from bought as b
-    cross join lateral unnest(b.entitlements) as n (name)
-    union all
-    select g.user_id, g.entitlement, g.granted_until, true
-    from granted as g
+  perform credits_private.lock_account(p_user_id);
+  with moved as (
+    update credits_private.purchase_claims as c
+    set entitled_user_id = nullif(p_user_id, c.user_id)
+    where c.store = p_store
+      and c.environment = p_environment
+      and (c.user_id = any (v_former) and c.entitled_user_id is null or c.entitled_user_id = any (v_former))
+    returning c.user_id, c.store, c.environment, c.transaction_id
+  )
+  select array_agg(distinct n.name) into v_names
+  from moved as m
+  join public.purchase_transactions as p
+    on p.user_id = m.user_id
+    and p.store = m.store
+    and p.environment = m.environment
+    and p.transaction_id = m.transaction_id
+  cross join lateral unnest(p.entitlements) as n (name);
+  for v_grant in
+    update public.user_entitlements as e
+    set granted_by = null
+    where e.user_id = any (v_former) and e.granted_by = 'transfer'
+    returning e.entitlement, e.granted_until
   loop
-    if v_moved.is_live then
-      perform credits_private.grant_entitlement(p_user_id, v_moved.name, v_moved.until, 'transfer');
-    end if;
-    perform credits_private.refresh_entitlements(v_moved.user_id, array[v_moved.name]);
+    perform credits_private.grant_entitlement(p_user_id, v_grant.entitlement, v_grant.granted_until, 'transfer');
+    v_names := v_names || v_grant.entitlement;
+  end loop;
+  for v_user_id in select distinct u.id from unnest(v_former || p_user_id) as u (id) order by u.id loop
+    perform credits_private.refresh_entitlements(v_user_id, coalesce(v_names, '{}'));
   end loop;
 end;
 $$;
@@ -2723,7 +2810,9 @@ create or replace function credits_private.refund_purchase(
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid := credits_private.claimant(lower(p_store), p_environment, array[p_transaction_id]);
+  v_user_id pg_catalog.uuid := (
+    credits_private.find_claim(lower(p_store), p_environment, array[p_transaction_id])
+  ).user_id;
   v_claim credits_private.purchase_claims;
   v_known credits_private.purchase_facts;
   v_purchase public.purchase_transactions;
@@ -2797,14 +2886,7 @@ create or replace function credits_private.refuse_stranger(
   set search_path = ''
 as $$
 begin
-  if exists (
-    select
-    from credits_private.purchase_claims as c
-    where c.store = p_fact.store
-      and c.environment = p_fact.environment
-      and c.transaction_id = any (p_fact.transaction_ids)
-      and c.is_closed
-  ) then
+  if (credits_private.find_claim(p_fact.store, p_fact.environment, p_fact.transaction_ids)).is_closed then
     raise exception using
       errcode = 'PT410',
       message = 'account_closed',
@@ -2889,16 +2971,16 @@ begin
     then
       perform credits_private.refuse_shape('environment');
     end if;
-    v_user_id := credits_private.find_user(p_event.provider, v_fact.names);
-
     case v_fact.kind
       when 'nothing' then
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
         v_event.reason := v_fact.ref;
       when 'alias' then
-        null;
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
       when 'payment' then
         v_user_id := coalesce(
-          v_user_id, credits_private.claimant(v_fact.store, v_fact.environment, v_fact.transaction_ids)
+          credits_private.find_user(p_event.provider, v_fact.names, true),
+          (credits_private.find_claim(v_fact.store, v_fact.environment, v_fact.transaction_ids)).user_id
         );
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
@@ -2911,13 +2993,14 @@ begin
         );
         v_event.state := 'processed';
       when 'transfer' then
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, true);
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
         end if;
         v_former := '{}';
         v_unclaimed := '{}';
         foreach v_name in array v_fact.former_names loop
-          v_found := credits_private.find_user(p_event.provider, array[v_name]);
+          v_found := credits_private.find_user(p_event.provider, array[v_name], false);
           if v_found is null then
             v_unclaimed := v_unclaimed || v_name;
           else
@@ -2927,7 +3010,7 @@ begin
         perform credits_private.transfer_entitlements(
           v_user_id, v_former, v_fact.store, v_fact.environment
         );
-        perform credits_private.find_user(p_event.provider, v_user_id::pg_catalog.text || v_unclaimed);
+        perform credits_private.find_user(p_event.provider, v_user_id::pg_catalog.text || v_unclaimed, false);
         v_event.state := 'processed';
       else
         v_user_id := credits_private.record_fact(v_fact);
@@ -2952,11 +3035,48 @@ comment on function credits_private.apply_store_event(credits_private.store_even
 revoke all on function credits_private.apply_store_event(credits_private.store_events, credits_private.store_fact[]) from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/name_store_event.sql
+-- name_store_event: notes whom an event names, as long as it is nobody's or names others too.
+--
+-- So that a sign-up finds what waits for it, and a deletion every body with the user's id in it: of an event without a
+-- user every id anywhere in the body, of another one those of its names that are not its user's.
+
+create or replace function credits_private.name_store_event(
+  p_event credits_private.store_events,
+  p_names text[]
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+begin
+  insert into credits_private.store_event_names (name, provider, event_id)
+  select n.name, p_event.provider, p_event.event_id
+  from unnest(p_names) as n (name)
+  where p_event.user_id is null
+    or n.name like '________-____-____-____-____________' and n.name <> p_event.user_id::pg_catalog.text
+  union
+  select lower(m.match[1]), p_event.provider, p_event.event_id
+  from regexp_matches(
+    p_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
+  ) as m (match)
+  where p_event.user_id is null
+  on conflict (name, provider, event_id) do nothing;
+end;
+$$;
+
+comment on function credits_private.name_store_event(credits_private.store_events, text[]) is
+  'Notes the names in an event that are not its user''s.';
+
+revoke all on function credits_private.name_store_event(credits_private.store_events, text[]) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/attempt_store_event.sql
 -- attempt_store_event: tries an event, and puts down what came of it.
 --
 -- The effect runs in a subtransaction: whatever goes wrong, a timeout included, undoes the effect and leaves an event that
--- says why, for the next call or for maintenance. A conflict of locks is tried again at once. Only a serialization failure is
+-- says why, for the next call or for maintenance. A deadlock is tried again at once. Only a serialization failure is
 -- raised, since a transaction that cannot see the present cannot put anything down either; the store sends again.
 
 create or replace function credits_private.attempt_store_event(
@@ -2972,6 +3092,8 @@ declare
   v_event credits_private.store_events := p_event;
   v_facts credits_private.store_fact[] := '{}';
   v_names pg_catalog.text[];
+  v_name pg_catalog.text;
+  v_is_shared boolean;
   v_state pg_catalog.text;
   v_message pg_catalog.text;
   v_detail pg_catalog.text;
@@ -3002,7 +3124,7 @@ begin
         if v_state = '40001' then
           raise;
         end if;
-        continue when v_state in ('40P01', '55P03') and v_attempt < 5;
+        continue when v_state = '40P01' and v_attempt < 5;
         v_event.state := case
           when v_message in ('unknown_user', 'ambiguous_user', 'unmapped_transaction') then 'parked'
           when v_message in ('sandbox_denied', 'account_closed') then 'ignored'
@@ -3032,20 +3154,20 @@ begin
     when v_event.state in ('pending', 'parked')
       then v_event.processed_at + least(interval '1 minute' * power(2, least(v_event.attempts, 20) - 1), interval '1 day')
   end;
-  if 'parked' in (v_event.state, p_event.state) then
-    v_names := array(select distinct n.name from unnest(v_facts) as f, unnest(f.names) as n (name));
-  end if;
-  if v_event.state = 'parked' then
-    insert into credits_private.parked_events (name, provider, event_id)
-    select n.name, v_event.provider, v_event.event_id from unnest(v_names) as n (name)
-    on conflict (name, provider, event_id) do nothing;
-  elsif p_event.state = 'parked' then
-    delete from credits_private.parked_events as e
-    where e.name = any (v_names) and e.provider = v_event.provider and e.event_id = v_event.event_id;
-  end if;
   if v_event.reason = 'account_closed' then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
+  else
+    -- all facts of an event name the same people
+    v_names := coalesce(v_facts[1].names || v_facts[1].former_names, '{}');
+    v_is_shared := v_event.user_id is null;
+    foreach v_name in array v_names loop
+      v_is_shared := v_is_shared
+        or v_name like '________-____-____-____-____________' and v_name <> v_event.user_id::pg_catalog.text;
+    end loop;
+    if v_is_shared then
+      perform credits_private.name_store_event(v_event, v_names);
+    end if;
   end if;
   return v_event;
 end;
@@ -3185,7 +3307,9 @@ begin
     v_event.retry_at := v_event.received_at;
     v_event.body := p_body;
   end if;
-  if not p_deferred then
+  if p_deferred then
+    perform credits_private.name_store_event(v_event, '{}');
+  else
     v_event := credits_private.attempt_store_event(v_event, v_document);
   end if;
   return credits_private.show_store_event(credits_private.save_store_event(v_event));
@@ -3259,7 +3383,7 @@ begin
     select e.provider, e.event_id
     from credits_private.store_events as e
     where (e.provider, e.event_id) in (
-        select p.provider, p.event_id from credits_private.parked_events as p where p.name = any (p_names)
+        select p.provider, p.event_id from credits_private.store_event_names as p where p.name = any (p_names)
       )
       and e.state = 'parked'
     order by e.received_at, e.provider, e.event_id
@@ -4111,7 +4235,8 @@ grant execute on function public.run_maintenance(integer) to service_role;
 -- remove_purchases: what an account that has just gone leaves of its purchases.
 --
 -- Purchases, entitlements and names go with it. Claims stay, closed and without the user, so that nobody is credited
--- for the same transactions again; events keep their figures and lose their bodies, which name people.
+-- for the same transactions again; events keep their figures and lose their bodies, which name people. An entitlement
+-- that was transferred stays with who has it.
 
 create or replace function credits_private.remove_purchases()
   returns trigger
@@ -4121,29 +4246,49 @@ create or replace function credits_private.remove_purchases()
 as $$
 declare
   v_name pg_catalog.text := old.user_id::pg_catalog.text;
+  v_event record;
+  v_given record;
 begin
+  for v_given in
+    select c.entitled_user_id as user_id, n.name, p.entitled_until as until
+    from credits_private.purchase_claims as c
+    join public.purchase_transactions as p
+      on p.user_id = c.user_id
+      and p.store = c.store
+      and p.environment = c.environment
+      and p.transaction_id = c.transaction_id
+    cross join lateral unnest(p.entitlements) as n (name)
+    where c.user_id = old.user_id and c.entitled_user_id is not null and p.status = 'completed'
+  loop
+    update public.user_entitlements as e
+    set granted_by = 'transfer', granted_until = v_given.until
+    where e.user_id = v_given.user_id and e.entitlement = v_given.name and e.granted_by is null;
+  end loop;
   delete from public.user_entitlements as e where e.user_id = old.user_id;
   delete from public.purchase_transactions as p where p.user_id = old.user_id;
   update credits_private.purchase_claims as c
   set user_id = null, is_closed = true
   where c.user_id = old.user_id;
+  update credits_private.purchase_claims as c
+  set entitled_user_id = '00000000-0000-0000-0000-000000000000'
+  where c.entitled_user_id = old.user_id;
   delete from credits_private.store_customers as c where c.user_id = old.user_id;
-  update credits_private.store_events as e
-  set
-    user_id = null,
-    retry_at = null,
-    state = case when e.state in ('pending', 'parked') then 'ignored' else e.state end,
-    reason = case when e.state in ('pending', 'parked') then 'account_closed' else e.reason end,
-    body = null,
-    body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
-  where e.user_id = old.user_id
-    or (e.provider, e.event_id) in (
-      select p.provider, p.event_id from credits_private.parked_events as p where p.name = v_name
-    );
-  delete from credits_private.parked_events as e
-  where (e.provider, e.event_id) in (
-    select p.provider, p.event_id from credits_private.parked_events as p where p.name = v_name
-  );
+  for v_event in
+    select e.provider, e.event_id from credits_private.store_events as e where e.user_id = old.user_id
+    union
+    select n.provider, n.event_id from credits_private.store_event_names as n where n.name = v_name
+  loop
+    update credits_private.store_events as e
+    set
+      user_id = null,
+      retry_at = null,
+      state = case when e.state in ('pending', 'parked') then 'ignored' else e.state end,
+      reason = case when e.state in ('pending', 'parked') then 'account_closed' else e.reason end,
+      body = null,
+      body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
+    where e.provider = v_event.provider and e.event_id = v_event.event_id;
+  end loop;
+  delete from credits_private.store_event_names as n where n.name = v_name;
   update credits_private.settings as s
   set value = array_to_string(array_remove(string_to_array(s.value, ','), v_name), ',')
   where s.name = 'sandbox_users' and strpos(s.value, v_name) > 0;

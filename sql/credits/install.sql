@@ -28,7 +28,7 @@
 \ir tables/user_entitlements.sql
 \ir tables/store_customers.sql
 \ir tables/store_events.sql
-\ir tables/parked_events.sql
+\ir tables/store_event_names.sql
 \ir tables/secrets.sql
 
 \ir private/current_user_id.sql
@@ -59,11 +59,12 @@
 \ir private/to_cents.sql
 \ir private/clean_names.sql
 \ir private/read_revenuecat_event.sql
+\ir private/add_line.sql
 \ir private/read_stripe_event.sql
 \ir private/read_json.sql
 \ir private/learn_names.sql
 \ir private/find_user.sql
-\ir private/claimant.sql
+\ir private/find_claim.sql
 \ir private/join_claims.sql
 \ir private/open_transaction.sql
 \ir private/keep_fact.sql
@@ -85,6 +86,7 @@
 \ir private/refuse_stranger.sql
 \ir private/is_not_sold.sql
 \ir private/apply_store_event.sql
+\ir private/name_store_event.sql
 \ir private/attempt_store_event.sql
 \ir private/save_store_event.sql
 \ir private/show_store_event.sql

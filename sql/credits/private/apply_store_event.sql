@@ -29,16 +29,16 @@ begin
     then
       perform credits_private.refuse_shape('environment');
     end if;
-    v_user_id := credits_private.find_user(p_event.provider, v_fact.names);
-
     case v_fact.kind
       when 'nothing' then
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
         v_event.reason := v_fact.ref;
       when 'alias' then
-        null;
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
       when 'payment' then
         v_user_id := coalesce(
-          v_user_id, credits_private.claimant(v_fact.store, v_fact.environment, v_fact.transaction_ids)
+          credits_private.find_user(p_event.provider, v_fact.names, true),
+          (credits_private.find_claim(v_fact.store, v_fact.environment, v_fact.transaction_ids)).user_id
         );
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
@@ -51,13 +51,14 @@ begin
         );
         v_event.state := 'processed';
       when 'transfer' then
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, true);
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
         end if;
         v_former := '{}';
         v_unclaimed := '{}';
         foreach v_name in array v_fact.former_names loop
-          v_found := credits_private.find_user(p_event.provider, array[v_name]);
+          v_found := credits_private.find_user(p_event.provider, array[v_name], false);
           if v_found is null then
             v_unclaimed := v_unclaimed || v_name;
           else
@@ -67,7 +68,7 @@ begin
         perform credits_private.transfer_entitlements(
           v_user_id, v_former, v_fact.store, v_fact.environment
         );
-        perform credits_private.find_user(p_event.provider, v_user_id::pg_catalog.text || v_unclaimed);
+        perform credits_private.find_user(p_event.provider, v_user_id::pg_catalog.text || v_unclaimed, false);
         v_event.state := 'processed';
       else
         v_user_id := credits_private.record_fact(v_fact);

@@ -1,7 +1,7 @@
 -- attempt_store_event: tries an event, and puts down what came of it.
 --
 -- The effect runs in a subtransaction: whatever goes wrong, a timeout included, undoes the effect and leaves an event that
--- says why, for the next call or for maintenance. A conflict of locks is tried again at once. Only a serialization failure is
+-- says why, for the next call or for maintenance. A deadlock is tried again at once. Only a serialization failure is
 -- raised, since a transaction that cannot see the present cannot put anything down either; the store sends again.
 
 create or replace function credits_private.attempt_store_event(
@@ -17,6 +17,8 @@ declare
   v_event credits_private.store_events := p_event;
   v_facts credits_private.store_fact[] := '{}';
   v_names pg_catalog.text[];
+  v_name pg_catalog.text;
+  v_is_shared boolean;
   v_state pg_catalog.text;
   v_message pg_catalog.text;
   v_detail pg_catalog.text;
@@ -47,7 +49,7 @@ begin
         if v_state = '40001' then
           raise;
         end if;
-        continue when v_state in ('40P01', '55P03') and v_attempt < 5;
+        continue when v_state = '40P01' and v_attempt < 5;
         v_event.state := case
           when v_message in ('unknown_user', 'ambiguous_user', 'unmapped_transaction') then 'parked'
           when v_message in ('sandbox_denied', 'account_closed') then 'ignored'
@@ -77,20 +79,20 @@ begin
     when v_event.state in ('pending', 'parked')
       then v_event.processed_at + least(interval '1 minute' * power(2, least(v_event.attempts, 20) - 1), interval '1 day')
   end;
-  if 'parked' in (v_event.state, p_event.state) then
-    v_names := array(select distinct n.name from unnest(v_facts) as f, unnest(f.names) as n (name));
-  end if;
-  if v_event.state = 'parked' then
-    insert into credits_private.parked_events (name, provider, event_id)
-    select n.name, v_event.provider, v_event.event_id from unnest(v_names) as n (name)
-    on conflict (name, provider, event_id) do nothing;
-  elsif p_event.state = 'parked' then
-    delete from credits_private.parked_events as e
-    where e.name = any (v_names) and e.provider = v_event.provider and e.event_id = v_event.event_id;
-  end if;
   if v_event.reason = 'account_closed' then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
+  else
+    -- all facts of an event name the same people
+    v_names := coalesce(v_facts[1].names || v_facts[1].former_names, '{}');
+    v_is_shared := v_event.user_id is null;
+    foreach v_name in array v_names loop
+      v_is_shared := v_is_shared
+        or v_name like '________-____-____-____-____________' and v_name <> v_event.user_id::pg_catalog.text;
+    end loop;
+    if v_is_shared then
+      perform credits_private.name_store_event(v_event, v_names);
+    end if;
   end if;
   return v_event;
 end;

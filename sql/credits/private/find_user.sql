@@ -2,12 +2,13 @@
 --
 -- A name is the id of a user, or one that an earlier event taught us (store_customers). Stripe's events name people in an
 -- order of trust, and the first account counts; for RevenueCat all names are of one person, so two accounts among them
--- are a question for an operator, not a guess. Names beside theirs that nobody has yet become theirs, and what was parked under
+-- are a question for an operator, not a guess (or nobody, where p_is_asked is false). Names beside theirs that nobody has yet become theirs, and what was parked under
 -- those is done.
 
 create or replace function credits_private.find_user(
   p_provider text,
-  p_names text[]
+  p_names text[],
+  p_is_asked boolean
 )
   returns uuid
   language plpgsql
@@ -44,6 +45,9 @@ begin
     end loop;
   end if;
   if p_provider <> 'stripe' and v_accounts[1] <> any (v_accounts) then
+    if not p_is_asked then
+      return null;
+    end if;
     raise exception using
       errcode = '22023',
       message = 'ambiguous_user',
@@ -57,7 +61,7 @@ begin
 end;
 $$;
 
-comment on function credits_private.find_user(text, text[]) is
+comment on function credits_private.find_user(text, text[], boolean) is
   'The account that a provider''s names belong to, or null; remembers the names that are new. Raises 22023 ambiguous_user.';
 
-revoke all on function credits_private.find_user(text, text[]) from public, anon, authenticated, service_role;
+revoke all on function credits_private.find_user(text, text[], boolean) from public, anon, authenticated, service_role;

@@ -12,7 +12,9 @@ create or replace function credits_private.record_fact(
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid := credits_private.claimant(p_fact.store, p_fact.environment, p_fact.transaction_ids);
+  v_user_id pg_catalog.uuid := (
+    credits_private.find_claim(p_fact.store, p_fact.environment, p_fact.transaction_ids)
+  ).user_id;
   v_claim credits_private.purchase_claims;
 begin
   if v_user_id is not null then
@@ -27,7 +29,13 @@ begin
       hint = 'This transaction belonged to an account that was deleted.';
   end if;
   if v_claim.user_id <> v_user_id or v_user_id is null then
-    perform from public.user_credits as a where a.user_id = v_claim.user_id for no key update nowait;
+    perform from public.user_credits as a where a.user_id = v_claim.user_id for no key update skip locked;
+    if v_claim.user_id is not null and not found then
+      raise deadlock_detected using
+        message = 'claimed_meanwhile',
+        detail = '{}',
+        hint = 'The purchase came in between: try again.';
+    end if;
   end if;
   if p_fact.kind <> 'link' then
     perform credits_private.keep_fact(

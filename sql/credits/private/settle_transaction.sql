@@ -75,7 +75,9 @@ begin
         and p.product_id = v_was.product_id;
     end if;
     if v_was.entitlements <> '{}' then
-      perform credits_private.refresh_entitlements(v_was.user_id, v_was.entitlements);
+      perform credits_private.refresh_entitlements(
+        coalesce(p_claim.entitled_user_id, v_was.user_id), v_was.entitlements
+      );
     end if;
   end loop;
 end;
