@@ -38,8 +38,8 @@ from test_store_fuzz import (
     dispute,
     expected,
     refund,
-    reversed_,
     revenuecat,
+    reversed_,
 )
 
 from credits_db import local, migrations
@@ -166,7 +166,7 @@ def test_a_deletion_beside_events_leaves_nothing_and_nothing_is_credited_afterwa
     for _ in range(40):
         user, first, second = shop.sign_up(), tag(), tag()
         deliver(shop, BOUGHT, user, first, "before")
-        calls = [
+        calls: list[Any] = [
             partial(deliver, shop, BOUGHT, user, first, 1),
             partial(deliver, shop, RETURNED, user, first),
             partial(deliver, shop, PAID, user, second),
