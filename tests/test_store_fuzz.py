@@ -807,7 +807,8 @@ def test_long_sequences_delivered_at_once_end_where_the_model_says(arena: Databa
     print(
         f"\n{flavour}: {tally.sequences} sequences, {tally.events} events in {tally.seconds:.1f} s"
         f" ({tally.events / tally.seconds:.0f}/s), {tally.compared} users compared, {tally.retries} tried again,"
-        f" {tally.pending} left pending, {tally.maintained} users needed maintenance, {len(tally.divergences)} divergences"
+        f" {tally.pending} left pending, {tally.maintained} users needed maintenance,"
+        f" {len(tally.divergences)} divergences"
     )
     assert tally.unknowable == 0
     assert tally.divergences[:3] == []
