@@ -32,15 +32,15 @@ select is_empty(
 );
 select results_eq(
   $$
-    select p.oid::regprocedure::text, p.proargnames, p.proargmodes, p.pronargdefaults, p.prokind
+    select p.oid::regprocedure::text, p.proargnames is null, p.proargmodes is null, p.pronargdefaults = 0, p.prokind = 'f'
     from pg_catalog.pg_proc as p
     where p.pronamespace = 'public'::regnamespace and p.proname like '%webhook%'
     order by 1
   $$,
   $$
     values
-      ('revenuecat_webhook(json)', null::text[], null::"char"[], 0::smallint, 'f'::"char"),
-      ('stripe_webhook(json)', null, null, 0, 'f')
+      ('revenuecat_webhook(json)', true, true, true, true),
+      ('stripe_webhook(json)', true, true, true, true)
   $$,
   'A webhook takes one json, which has no name.'
 
