@@ -20,7 +20,18 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import clients
-from bench.contestants import BARE, CONTESTANTS, ENGINE, HISTORY, Contestant, prepare
+from bench.contestants import (
+    BARE,
+    CONTESTANTS,
+    ENGINE,
+    HISTORY,
+    PRODUCT,
+    REVENUECAT,
+    SERVICE,
+    STRIPE,
+    Contestant,
+    prepare,
+)
 from bench.load import Slices, pgbench, take_turns, timed
 from credits_db import local, migrations
 
@@ -130,8 +141,8 @@ def describe(run: Run, directory: Path) -> None:
     say("settings ", ", ".join(f"{name} {run.value(f'show {name}')}" for name in SETTINGS))
     say(f"method    {run.rounds} rounds; in each, all in turn for {run.seconds} s; ratios are taken within a round")
     say("figures   medians of the rounds; what is no ratio belongs to this machine and its neighbours\n")
-    for contestant in CONTESTANTS:
-        say(f"{contestant.name:<9} {contestant.what}")
+    for contestant in (*CONTESTANTS, REVENUECAT, STRIPE):
+        say(f"{contestant.name:<11} {contestant.what}")
 
 
 def updates(dsn: str) -> tuple[int, int]:
@@ -198,6 +209,35 @@ def growth(run: Run) -> None:
     run.aim(f"bytes a ledger row, of {many}", heap + indexes, ".1f", most=280)
 
 
+def ingest(run: Run) -> None:
+    """Purchases told by a store, beside spends, on tables that hold some already."""
+    dsn = run.database("ingest")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(PRODUCT)
+        for contestant in (SERVICE, REVENUECAT, STRIPE):
+            pgbench(dsn, contestant, "-t", "4000", users=USERS)
+        connection.execute("vacuum analyze")
+    loads = {
+        c.name: partial(pgbench, dsn, c, "-T", str(run.seconds), users=USERS, clients=8)
+        for c in (SERVICE, REVENUECAT, STRIPE)
+    }
+    slices = take_turns(loads, run.rounds)
+    shown = table(
+        "Ingest, 8 clients: a purchase beside a spend", "", "calls/s", "p50 us", "p99 us", "of service \\[min-max]"
+    )
+    for name, done in slices.items():
+        figures = [median(s.tps for s in done), *(median(s.percentile(share) for s in done) for share in (0.5, 0.99))]
+        shown.add_row(name, *(f"{figure:,.0f}" for figure in figures), spread(ratios(slices, name, of="service")))
+    say(shown)
+    for contestant in (REVENUECAT, STRIPE):
+        run.aim(
+            f"{contestant.name}, of consume_credit_for",
+            median(ratios(slices, contestant.name, of="service")),
+            ".2f",
+            least=0.5,
+        )
+
+
 def python(run: Run) -> None:
     dsn = run.database("python")
     run.aim("user in Python, round trips", clients.messages(dsn, clients.user_id(1)), ".0f", most=1)
@@ -210,13 +250,18 @@ def python(run: Run) -> None:
 
 
 def http(run: Run) -> None:
-    with clients.postgrest(run.database("http")) as port:
+    dsn = run.database("http")
+    clients.sell(dsn)
+    with clients.postgrest(dsn) as port:
         for connections in (1, 8):
             slices = take_turns(clients.http(port, connections, run.seconds), run.rounds)
             show(
                 f"HTTP through PostgREST, {connections} kept alive; bare is a function that does the bare minimum",
                 slices,
             )
+            if connections == 8:
+                share = median(ratios(slices, "webhook", of="user"))
+                run.aim("revenuecat_webhook over HTTP, of consume_credit", share, ".2f", least=0.5)
     say("Client, tokens and PostgREST are the same on both sides and share the machine with the server.")
 
 
@@ -236,6 +281,7 @@ def main() -> None:
         run.filled("filled", USERS, 10)
         dsns = {contestant.name: run.database(contestant.name) for contestant in CONTESTANTS}
         spends(run, dsns)
+        ingest(run)
         python(run)
         http(run)
         run.admin.execute("alter system set autovacuum = off")  # from here on, counts

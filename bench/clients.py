@@ -19,7 +19,7 @@ from http.client import HTTPConnection
 from itertools import chain
 from pathlib import Path
 from random import choice, randint
-from time import perf_counter, sleep
+from time import perf_counter, sleep, time
 from typing import Any
 from urllib.request import urlopen
 from uuid import UUID, uuid4
@@ -29,7 +29,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from bench.contestants import BARE_SPEND
+from bench.contestants import BARE_SPEND, PRODUCT
 from bench.load import Loads, measured, timed
 from credits_db import AsyncClient, Client
 
@@ -144,8 +144,15 @@ def http(port: int, connections: int, seconds: float) -> Loads:
     def one(path: str, body: Callable[[str], object]) -> list[float]:
         def call() -> None:
             user = choice(users)
-            headers = {"Authorization": f"Bearer {tokens[user]}", "Content-Type": "application/json"}
-            connection.request("POST", f"/rpc/{path}", json.dumps(body(user)), headers)
+            text = json.dumps(body(user))
+            headers = {"Content-Type": "application/json"}
+            if path == "revenuecat_webhook":
+                stamp = str(int(time()))
+                proof = hmac.digest(_SECRET, f"{stamp}.{text}".encode(), "sha256").hex()
+                headers["X-RevenueCat-Webhook-Signature"] = f"t={stamp},v1={proof}"
+            else:
+                headers["Authorization"] = f"Bearer {tokens[user]}"
+            connection.request("POST", f"/rpc/{path}", text, headers)
             answer = connection.getresponse()
             said = answer.read()
             if answer.status != 200:
@@ -161,7 +168,21 @@ def http(port: int, connections: int, seconds: float) -> Loads:
     return {
         "bare": partial(measured, partial(load, "bare_spend", lambda user: {"p_user_id": user, "p_key": str(uuid4())})),
         "user": partial(measured, partial(load, "consume_credit", lambda _: {"idempotency_key": str(uuid4())})),
+        "webhook": partial(measured, partial(load, "revenuecat_webhook", _purchase)),
     }
+
+
+def sell(dsn: str) -> None:
+    """Let the database take purchases that are signed here."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute(PRODUCT)
+        connection.execute("select credits_private.set_secret('revenuecat', %s, interval '0')", [_SECRET.decode()])
+
+
+def _purchase(user: str) -> dict[str, object]:
+    event = {"type": "NON_RENEWING_PURCHASE", "id": str(uuid4()), "app_user_id": user, "product_id": "pack_100"}
+    event |= {"store": "APP_STORE", "environment": "PRODUCTION", "transaction_id": str(uuid4()), "currency": "CAD"}
+    return {"api_version": "1.0", "event": event | {"price_in_purchased_currency": 32.99, "period_type": "NORMAL"}}
 
 
 def _token(sub: str) -> str:

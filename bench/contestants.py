@@ -126,6 +126,31 @@ commit;
     login="authenticator",
 )
 CONTESTANTS = (BARE, NAIVE, ENGINE, SERVICE, USER, REQUEST)
+# pgbench takes a colon before a word for a variable, so the JSON has a space after each
+_EVENT = """{"api_version": "1.0", "event": {"type": "NON_RENEWING_PURCHASE", "id": "%1$s", "app_id": "1234567890",
+ "event_timestamp_ms": 1658726522314, "app_user_id": "%2$s", "original_app_user_id": "$RCAnonymousID: %2$s",
+ "aliases": ["$RCAnonymousID: %2$s"], "product_id": "pack_100", "period_type": "NORMAL",
+ "purchased_at_ms": 1658726519000, "expiration_at_ms": null, "environment": "PRODUCTION", "store": "APP_STORE",
+ "transaction_id": "%1$s", "original_transaction_id": "%1$s", "entitlement_id": null, "entitlement_ids": null,
+ "presented_offering_id": "coins", "is_family_share": false, "country_code": "CA", "currency": "CAD", "price": 25.487,
+ "price_in_purchased_currency": 32.99, "tax_percentage": 0.0, "commission_percentage": 0.15}}"""
+_SESSION = """{"id": "evt_%1$s", "object": "event", "type": "checkout.session.completed", "livemode": true,
+ "data": {"object": {"id": "cs_%1$s", "object": "checkout.session", "mode": "payment", "payment_status": "paid",
+ "payment_intent": "pi_%1$s", "client_reference_id": "%2$s", "customer": "cus_%2$s", "amount_subtotal": 1000,
+ "amount_total": 1200, "currency": "usd", "metadata": {"product_id": "pack_100"}}}}"""
+REVENUECAT = Contestant(
+    "revenuecat",
+    "process_revenuecat_event: a new purchase is stored, claimed and credited, as service_role",
+    f"select * from public.process_revenuecat_event(format('{_EVENT}', {_KEY}, {_USER})::json);".replace("\n", ""),
+    role="service_role",
+)
+STRIPE = Contestant(
+    "stripe",
+    "process_stripe_event: the same of a checkout session",
+    f"select * from public.process_stripe_event(format('{_SESSION}', {_KEY}, {_USER})::json);".replace("\n", ""),
+    role="service_role",
+)
+PRODUCT = "select credits_private.set_product('any', 'pack_100', 100, 0, 0, null, null, null, null, null, null)"
 HISTORY = Contestant(
     "history",
     "the 50 newest rows of a user, by get_transaction_history_for",

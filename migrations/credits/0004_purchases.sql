@@ -667,29 +667,30 @@ comment on column credits_private.store_events.body_sha256 is
 revoke all on table credits_private.store_events from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/tables/parked_events.sql
--- parked_events: under which names the parked events wait.
+-- from sql/credits/tables/store_event_names.sql
+-- store_event_names: whom an event names, while it is nobody's.
 --
--- A sign-up looks here for the id of the new user, and an event that teaches a new name for that name, so that a
--- purchase made before the account is credited the moment somebody is there to have it.
+-- A sign-up looks here for the id of the new user, and an event that teaches a new name for that name, so that a purchase
+-- made before the account is credited the moment somebody is there to have it. A deletion looks here for bodies that
+-- name the user without being theirs. An event that has its user needs no row.
 
-create table credits_private.parked_events (
+create table credits_private.store_event_names (
   name text not null,
   provider text not null,
   event_id text not null,
-  constraint parked_events_pkey primary key (name, provider, event_id)
+  constraint store_event_names_pkey primary key (name, provider, event_id)
 );
 
-comment on table credits_private.parked_events is
-  'Under which names the parked events wait for their user.';
-comment on column credits_private.parked_events.name is
+comment on table credits_private.store_event_names is
+  'Whom an event names, while it is nobody''s: parked events wait under these names.';
+comment on column credits_private.store_event_names.name is
   'The id of a user, or a provider''s name for one.';
-comment on column credits_private.parked_events.provider is
+comment on column credits_private.store_event_names.provider is
   'revenuecat or stripe.';
-comment on column credits_private.parked_events.event_id is
-  'The event that waits.';
+comment on column credits_private.store_event_names.event_id is
+  'The event.';
 
-revoke all on table credits_private.parked_events from public, anon, authenticated, service_role;
+revoke all on table credits_private.store_event_names from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/tables/secrets.sql
@@ -1038,22 +1039,29 @@ create or replace function credits_private.clean_names(
   immutable
   set search_path = ''
 as $$
+declare
+  v_names pg_catalog.text[] := '{}';
+  v_name pg_catalog.text;
 begin
-  return array(
-    select case when n.name ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then lower(n.name) else n.name end
-    from unnest(p_names) with ordinality as n (name, place)
-    where length(n.name) between 1 and 255
-      and lower(n.name) not in (
+  foreach v_name in array p_names[:100] loop
+    if v_name like '________-____-____-____-____________' then
+      v_name := lower(v_name);
+    end if;
+    if length(v_name) between 1 and 255
+      and v_name <> all (v_names)
+      and lower(v_name) not in (
         'null', 'none', 'nil', 'guest', '-1', '0', 'undefined', 'unknown', 'anonymous', '[]', '{}', 'no_user', 'unidentified'
       )
-    order by n.place
-    limit 100
-  );
+    then
+      v_names := v_names || v_name;
+    end if;
+  end loop;
+  return v_names;
 end;
 $$;
 
 comment on function credits_private.clean_names(text[]) is
-  'Names without those that stand for nobody, ids of users in lowercase, in the same order, 100 at most.';
+  'Names without those that stand for nobody and without repetitions, ids of users in lowercase, in the same order; of the first 100.';
 
 revoke all on function credits_private.clean_names(text[]) from public, anon, authenticated, service_role;
 -- end
@@ -1068,10 +1076,9 @@ revoke all on function credits_private.clean_names(text[]) from public, anon, au
 create or replace function credits_private.read_revenuecat_event(
   p_body jsonb
 )
-  returns setof credits_private.store_fact
+  returns credits_private.store_fact[]
   language plpgsql
   immutable
-  rows 1
   set search_path = ''
 as $$
 declare
@@ -1126,13 +1133,11 @@ begin
     if v_type = 'TEST' then
       v_fact.names := '{}';
     end if;
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
 
   if v_fact.kind = 'alias' then
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
 
   if v_fact.kind = 'transfer' then
@@ -1147,16 +1152,14 @@ begin
     v_fact.former_names := credits_private.clean_names(
       array(select n.name from jsonb_array_elements_text(v_event -> 'transferred_from') as n (name))
     );
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
 
   -- from here on the event is about a transaction
   if v_event -> 'is_family_share' = 'true' then
     v_fact.kind := 'nothing';
     v_fact.ref := 'family_share';
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
   perform credits_private.require_text(v_event, 'store');
   v_fact.transaction_ids := array[credits_private.require_text(v_event, 'transaction_id')];
@@ -1201,7 +1204,7 @@ begin
       );
     end if;
   end if;
-  return next v_fact;
+  return array[v_fact];
 end;
 $$;
 
@@ -1222,10 +1225,9 @@ revoke all on function credits_private.read_revenuecat_event(jsonb) from public,
 create or replace function credits_private.read_stripe_event(
   p_body jsonb
 )
-  returns setof credits_private.store_fact
+  returns credits_private.store_fact[]
   language plpgsql
   immutable
-  rows 1
   set search_path = ''
 as $$
 declare
@@ -1237,6 +1239,7 @@ declare
   v_refund pg_catalog.jsonb;
   v_status pg_catalog.text := v_object ->> 'status';
   v_fact credits_private.store_fact;
+  v_facts credits_private.store_fact[] := '{}';
 begin
   if jsonb_typeof(v_object) is distinct from 'object' then
     perform credits_private.refuse_shape('data.object');
@@ -1256,8 +1259,7 @@ begin
   ) then
     if v_object ->> 'mode' is distinct from 'payment' then
       v_fact.kind := 'alias';  -- an invoice brings the credits; the session tells whose customer it is
-      return next v_fact;
-      return;
+      return array[v_fact];
     end if;
     v_fact.kind := 'payment';
     v_fact.transaction_ids := array_remove(
@@ -1282,15 +1284,14 @@ begin
       v_fact.quantity := credits_private.read_quantity(v_metadata -> 'quantity');
       v_fact.list_cents := (v_object ->> 'amount_subtotal')::bigint;
       v_fact.price_cents := least(v_fact.list_cents, (v_object ->> 'amount_total')::bigint);
-      return next v_fact;
-      return;
+      return array[v_fact];
     end if;
     for v_line in select l.line from jsonb_array_elements(v_lines) as l (line) limit 100 loop
       v_fact.product_id := coalesce(v_line #>> '{price,metadata,product_id}', v_line #>> '{price,id}');
       v_fact.quantity := credits_private.read_quantity(v_line -> 'quantity');
       v_fact.list_cents := (v_line ->> 'amount_subtotal')::bigint;
       v_fact.price_cents := least(v_fact.list_cents, (v_line ->> 'amount_total')::bigint);
-      return next v_fact;
+      v_facts := v_facts || v_fact;
     end loop;
 
   elsif v_type = 'payment_intent.succeeded' then
@@ -1301,15 +1302,14 @@ begin
     v_fact.product_id := v_metadata ->> 'product_id';
     if v_fact.product_id is null then
       v_fact.kind := 'link';  -- its session or invoice says what was bought
-      return next v_fact;
-      return;
+      return array[v_fact];
     end if;
     v_fact.kind := 'payment';
     v_fact.stage := 2;
     v_fact.quantity := credits_private.read_quantity(v_metadata -> 'quantity');
     v_fact.price_cents := (v_object ->> 'amount_received')::bigint;
     v_fact.list_cents := v_fact.price_cents;
-    return next v_fact;
+    v_facts := v_facts || v_fact;
 
   elsif v_type in ('invoice.paid', 'invoice.payment_succeeded') then
     v_fact.kind := 'payment';
@@ -1341,7 +1341,7 @@ begin
       v_fact.price_cents := least(v_fact.list_cents, (v_object ->> 'amount_paid')::bigint);
       v_fact.is_trial := v_fact.list_cents = 0;
       v_fact.until := to_timestamp(least((v_line #>> '{period,end}')::bigint, 253402300799));
-      return next v_fact;
+      v_facts := v_facts || v_fact;
     end loop;
 
   elsif v_type = 'invoice_payment.paid' then
@@ -1349,7 +1349,7 @@ begin
     v_fact.transaction_ids := array_remove(
       array[v_object #>> '{payment,payment_intent}', credits_private.require_text(v_object, 'invoice')], null
     );
-    return next v_fact;
+    v_facts := v_facts || v_fact;
 
   elsif v_type in ('charge.refunded', 'refund.created', 'refund.updated', 'refund.failed', 'charge.refund.updated') then
     v_fact.names := '{}';
@@ -1373,7 +1373,7 @@ begin
       if v_object -> 'refunded' = 'true' then
         v_fact.cents := greatest(v_fact.cents, v_fact.basis_cents);
       end if;
-      return next v_fact;
+      v_facts := v_facts || v_fact;
       v_lines := v_object #> '{refunds,data}';  -- older versions of the API tell the refunds too
     else
       v_lines := jsonb_build_array(v_object);
@@ -1388,7 +1388,7 @@ begin
           when v_refund ->> 'status' = 'requires_action' then 0
           else 1
         end;
-        return next v_fact;
+        v_facts := v_facts || v_fact;
       end loop;
     end if;
 
@@ -1412,7 +1412,7 @@ begin
       when starts_with(v_status, 'warning_') or v_status = 'charge_refunded' then 0
       else 1
     end;
-    return next v_fact;
+    v_facts := v_facts || v_fact;
 
   else
     v_fact.kind := 'nothing';
@@ -1421,11 +1421,12 @@ begin
         then 'changes_nothing'
       else 'unknown_type'
     end;
-    return next v_fact;
+    v_facts := v_facts || v_fact;
   end if;
   if v_fact.kind not in ('nothing', 'alias') and coalesce(cardinality(v_fact.transaction_ids), 0) = 0 then
     perform credits_private.refuse_shape('payment_intent');
   end if;
+  return v_facts;
 end;
 $$;
 
@@ -1435,13 +1436,12 @@ comment on function credits_private.read_stripe_event(jsonb) is
 revoke all on function credits_private.read_stripe_event(jsonb) from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/private/read_event_id.sql
--- read_event_id: the id and the type of an event, out of a body that may be anything.
+-- from sql/credits/private/read_json.sql
+-- read_json: a body as jsonb, or null where it holds what Postgres has no value for.
 --
--- JSON may hold what no text of Postgres can (a NUL, half a surrogate): then there is no id, and the body's hash serves.
+-- JSON may name a NUL, half a surrogate, or a number of a million digits: that is no reason to lose the event.
 
-create or replace function credits_private.read_event_id(
-  p_provider text,
+create or replace function credits_private.read_json(
   p_body json
 )
   returns jsonb
@@ -1449,83 +1449,22 @@ create or replace function credits_private.read_event_id(
   immutable
   set search_path = ''
 as $$
-declare
-  v_event pg_catalog.jsonb;
 begin
-  v_event := p_body::pg_catalog.text::pg_catalog.jsonb;
-  if p_provider = 'revenuecat' then
-    v_event := v_event -> 'event';
-  end if;
-  return jsonb_build_object(
-    'id', case when jsonb_typeof(v_event -> 'id') = 'string' and length(v_event ->> 'id') between 1 and 255 then v_event -> 'id' end,
-    'type', left(case when jsonb_typeof(v_event -> 'type') = 'string' then v_event ->> 'type' end, 255)
-  );
+  return p_body::pg_catalog.text::pg_catalog.jsonb;
 exception
   when others then
-    return '{}';
+    return null;
 end;
 $$;
 
-comment on function credits_private.read_event_id(text, json) is
-  'The id and the type of an event: {"id": ..., "type": ...}, null where the body has none.';
+comment on function credits_private.read_json(json) is
+  'A body as jsonb, null where that cannot be.';
 
-revoke all on function credits_private.read_event_id(text, json) from public, anon, authenticated, service_role;
--- end
-
--- from sql/credits/private/find_user.sql
--- find_user: which account do these names belong to?
---
--- A name is the id of a user, or one that an earlier event taught us (store_customers). Stripe's events name people in an
--- order of trust, and the first account counts; for RevenueCat all names are of one person, so two accounts among them
--- are a question for an operator, not a guess.
-
-create or replace function credits_private.find_user(
-  p_provider text,
-  p_names text[]
-)
-  returns uuid
-  language plpgsql
-  stable
-  set search_path = ''
-as $$
-declare
-  v_user_id pg_catalog.uuid;
-  v_accounts integer;
-begin
-  select (array_agg(f.user_id order by f.place))[1], count(distinct f.user_id)
-  into v_user_id, v_accounts
-  from (
-    select u.id as user_id, n.place
-    from unnest(p_names) with ordinality as n (name, place)
-    join auth.users as u on u.id = case
-      when n.name ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then n.name::pg_catalog.uuid
-    end
-    union all
-    select c.user_id, n.place
-    from unnest(p_names) with ordinality as n (name, place)
-    join credits_private.store_customers as c on c.provider = p_provider and c.name = n.name
-  ) as f;
-  if v_accounts > 1 and p_provider <> 'stripe' then
-    raise exception using
-      errcode = '22023',
-      message = 'ambiguous_user',
-      detail = json_build_object('accounts', v_accounts),
-      hint = 'The names in this event belong to more than one account.';
-  end if;
-  return v_user_id;
-end;
-$$;
-
-comment on function credits_private.find_user(text, text[]) is
-  'The account that a provider''s names belong to, or null. Raises 22023 ambiguous_user.';
-
-revoke all on function credits_private.find_user(text, text[]) from public, anon, authenticated, service_role;
+revoke all on function credits_private.read_json(json) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/learn_names.sql
--- learn_names: remembers which user the names beside theirs belong to, and runs what was parked under them.
---
--- Ids of users are not learned: they speak for themselves.
+-- learn_names: remembers whose names these are, and runs what was parked under them. Each name once, to who had it first.
 
 create or replace function credits_private.learn_names(
   p_provider text,
@@ -1538,21 +1477,18 @@ create or replace function credits_private.learn_names(
   set search_path = ''
 as $$
 declare
-  v_learned pg_catalog.text[];
+  v_learned pg_catalog.text[] := '{}';
+  v_name pg_catalog.text;
 begin
-  with learned as (
+  foreach v_name in array p_names loop
     insert into credits_private.store_customers (provider, name, user_id)
-    select distinct p_provider, n.name, p_user_id
-    from unnest(p_names) as n (name)
-    where n.name !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-      and not exists (
-        select from credits_private.store_customers as c where c.provider = p_provider and c.name = n.name
-      )
-    on conflict (provider, name) do nothing
-    returning name
-  )
-  select array_agg(l.name) into v_learned from learned as l;
-  if v_learned is not null then
+    values (p_provider, v_name, p_user_id)
+    on conflict (provider, name) do nothing;
+    if found then
+      v_learned := v_learned || v_name;
+    end if;
+  end loop;
+  if v_learned <> '{}' then
     perform credits_private.run_parked_events(v_learned);
   end if;
 end;
@@ -1562,6 +1498,76 @@ comment on function credits_private.learn_names(text, text[], uuid) is
   'Remembers whose names these are, and runs the events that were parked under them.';
 
 revoke all on function credits_private.learn_names(text, text[], uuid) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/find_user.sql
+-- find_user: which account do these names belong to?
+--
+-- A name is the id of a user, or one that an earlier event taught us (store_customers). Stripe's events name people in an
+-- order of trust, and the first account counts; for RevenueCat all names are of one person, so two accounts among them
+-- are a question for an operator, not a guess (or nobody, where p_is_asked is false). Names beside theirs that nobody has yet become theirs, and what was parked under
+-- those is done.
+
+create or replace function credits_private.find_user(
+  p_provider text,
+  p_names text[],
+  p_is_asked boolean
+)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_ids pg_catalog.uuid[] := '{}';
+  v_others pg_catalog.text[] := '{}';
+  v_accounts pg_catalog.uuid[] := '{}';
+  v_user_id pg_catalog.uuid;
+  v_known integer := 0;
+  v_name pg_catalog.text;
+begin
+  foreach v_name in array p_names loop
+    if v_name like '________-____-____-____-____________' and translate(v_name, '0123456789abcdef', '') = '----' then
+      v_ids := v_ids || v_name::pg_catalog.uuid;
+    else
+      v_others := v_others || v_name;
+    end if;
+  end loop;
+  if v_ids <> '{}' then
+    v_accounts := array(select u.id from auth.users as u where u.id = any (v_ids) order by array_position(v_ids, u.id));
+  end if;
+  if v_others <> '{}' then
+    for v_user_id in
+      select c.user_id
+      from credits_private.store_customers as c
+      where c.provider = p_provider and c.name = any (v_others)
+      order by array_position(v_others, c.name)
+    loop
+      v_accounts := v_accounts || v_user_id;
+      v_known := v_known + 1;
+    end loop;
+  end if;
+  if p_provider <> 'stripe' and v_accounts[1] <> any (v_accounts) then
+    if not p_is_asked then
+      return null;
+    end if;
+    raise exception using
+      errcode = '22023',
+      message = 'ambiguous_user',
+      detail = '{}',
+      hint = 'The names in this event belong to more than one account.';
+  end if;
+  if v_accounts[1] is not null and v_known < cardinality(v_others) then
+    perform credits_private.learn_names(p_provider, v_others, v_accounts[1]);
+  end if;
+  return v_accounts[1];
+end;
+$$;
+
+comment on function credits_private.find_user(text, text[], boolean) is
+  'The account that a provider''s names belong to, or null; remembers the names that are new. Raises 22023 ambiguous_user.';
+
+revoke all on function credits_private.find_user(text, text[], boolean) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/claimant.sql
@@ -1603,17 +1609,16 @@ comment on function credits_private.claimant(text, text, text[]) is
 revoke all on function credits_private.claimant(text, text, text[]) from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/private/open_transaction.sql
--- open_transaction: locks a transaction by all of its names, and returns the one claim that counts.
+-- from sql/credits/private/join_claims.sql
+-- join_claims: several names turn out to be of one transaction.
 --
--- What is not there yet is made, so two events of one purchase wait for each other whichever came first. Names that turn
--- out to be of one transaction are joined: the one that has a user counts, the others lead to it, and what was known under
--- them moves over. Two names that were both credited are a conflict, never a second look.
+-- The caller holds all of them. The name that has a user counts, else the one that the store prefers.
 
-create or replace function credits_private.open_transaction(
+create or replace function credits_private.join_claims(
   p_store text,
   p_environment text,
-  p_transaction_ids text[]
+  p_roots text[],
+  p_preferred text[]
 )
   returns credits_private.purchase_claims
   language plpgsql
@@ -1622,43 +1627,42 @@ create or replace function credits_private.open_transaction(
 as $$
 declare
   v_claim credits_private.purchase_claims;
-  v_roots pg_catalog.text[] := '{}';
-  v_name pg_catalog.text;
 begin
-  for v_name in select distinct i.id from unnest(p_transaction_ids) as i (id) order by i.id loop
-    loop
-      insert into credits_private.purchase_claims as c (store, environment, transaction_id)
-      values (p_store, p_environment, v_name)
-      on conflict (store, environment, transaction_id) do nothing
-      returning c.* into v_claim;
-      if not found then
-        select c.* into v_claim
-        from credits_private.purchase_claims as c
-        where c.store = p_store and c.environment = p_environment and c.transaction_id = v_name
-        for update;
-      end if;
-      exit when v_claim.alias_of is null;
-      v_name := v_claim.alias_of;
-    end loop;
-    v_roots := v_roots || v_name;
-  end loop;
-  if cardinality(v_roots) = 1 then
-    return v_claim;
-  end if;
-
   select c.* into v_claim
   from credits_private.purchase_claims as c
-  where c.store = p_store and c.environment = p_environment and c.transaction_id = any (v_roots)
-  order by c.user_id is null and not c.is_closed, array_position(p_transaction_ids, c.transaction_id), c.transaction_id
+  where c.store = p_store and c.environment = p_environment and c.transaction_id = any (p_roots)
+  order by
+    c.user_id is null and not c.is_closed,
+    -- made by this very call, the preferred name has no purchase to defend
+    not exists (
+      select
+      from public.purchase_transactions as p
+      where p.user_id = c.user_id
+        and p.store = c.store
+        and p.environment = c.environment
+        and p.transaction_id = c.transaction_id
+    ),
+    array_position(p_preferred, c.transaction_id),
+    c.transaction_id
   limit 1;
   if exists (
     select
     from credits_private.purchase_claims as c
     where c.store = p_store
       and c.environment = p_environment
-      and c.transaction_id = any (v_roots)
+      and c.transaction_id = any (p_roots)
       and c.transaction_id <> v_claim.transaction_id
-      and (c.user_id is not null or c.is_closed)
+      and (
+        c.is_closed
+        or exists (
+          select
+          from public.purchase_transactions as p
+          where p.user_id = c.user_id
+            and p.store = c.store
+            and p.environment = c.environment
+            and p.transaction_id = c.transaction_id
+        )
+      )
   ) then
     raise exception using
       errcode = 'PT409',
@@ -1675,7 +1679,7 @@ begin
   from credits_private.purchase_facts as o
   where o.store = p_store
     and o.environment = p_environment
-    and o.transaction_id = any (v_roots)
+    and o.transaction_id = any (p_roots)
     and o.transaction_id <> v_claim.transaction_id
   on conflict (store, environment, transaction_id, kind, ref) do update
   set
@@ -1687,22 +1691,102 @@ begin
   delete from credits_private.purchase_facts as f
   where f.store = p_store
     and f.environment = p_environment
-    and f.transaction_id = any (v_roots)
+    and f.transaction_id = any (p_roots)
     and f.transaction_id <> v_claim.transaction_id;
   update credits_private.purchase_claims as c
-  set alias_of = v_claim.transaction_id
+  set alias_of = v_claim.transaction_id, user_id = null, provider = null, claimed_at = null
   where c.store = p_store
     and c.environment = p_environment
-    and c.transaction_id = any (v_roots)
+    and c.transaction_id = any (p_roots)
     and c.transaction_id <> v_claim.transaction_id;
   return v_claim;
 end;
 $$;
 
-comment on function credits_private.open_transaction(text, text, text[]) is
-  'Locks the claim of a transaction, made where there is none, and joins its names. Raises PT409 purchase_conflict.';
+comment on function credits_private.join_claims(text, text, text[], text[]) is
+  'Makes several locked claims one, and returns it. Raises PT409 purchase_conflict.';
 
-revoke all on function credits_private.open_transaction(text, text, text[]) from public, anon, authenticated, service_role;
+revoke all on function credits_private.join_claims(text, text, text[], text[]) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/open_transaction.sql
+-- open_transaction: locks a transaction by all of its names, and returns the one claim that counts.
+--
+-- What is not there yet is made, for p_user_id where one is given, so two events of one purchase wait for each other whichever
+-- came first. Names that turn out to be of one transaction are joined: the one that has a user counts, the others lead to it,
+-- and what was known under them moves over. Two names that were both credited are a conflict, never a second look.
+
+create or replace function credits_private.open_transaction(
+  p_store text,
+  p_environment text,
+  p_transaction_ids text[],
+  p_user_id uuid,
+  p_provider text
+)
+  returns credits_private.purchase_claims
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_claim credits_private.purchase_claims;
+  v_roots pg_catalog.text[] := '{}';
+  v_names pg_catalog.text[] := p_transaction_ids;
+  v_name pg_catalog.text;
+begin
+  if cardinality(v_names) > 1 then
+    v_names := array(select distinct n.name from unnest(v_names) as n (name) order by n.name);
+  end if;
+  foreach v_name in array v_names loop
+    -- a new name leads to the preferred one, which is among these
+    insert into credits_private.purchase_claims as c (
+      store, environment, transaction_id, alias_of, user_id, provider, claimed_at
+    )
+    values (
+      p_store, p_environment, v_name,
+      case when v_name <> p_transaction_ids[1] then p_transaction_ids[1] end,
+      case when v_name = p_transaction_ids[1] then p_user_id end,
+      case when v_name = p_transaction_ids[1] then p_provider end,
+      case when v_name = p_transaction_ids[1] and p_user_id is not null then credits_private.now() end
+    )
+    on conflict (store, environment, transaction_id) do nothing
+    returning c.* into v_claim;
+    continue when found and v_claim.alias_of is not null;
+    if not found then
+      loop
+        select c.* into v_claim
+        from credits_private.purchase_claims as c
+        where c.store = p_store and c.environment = p_environment and c.transaction_id = v_name
+        for update;
+        exit when v_claim.alias_of is null;
+        v_name := v_claim.alias_of;
+      end loop;
+    end if;
+    if v_claim.transaction_id <> all (v_roots) then
+      v_roots := v_roots || v_claim.transaction_id;
+    end if;
+  end loop;
+  if cardinality(v_roots) > 1 then
+    v_claim := credits_private.join_claims(p_store, p_environment, v_roots, p_transaction_ids);
+  elsif v_claim.transaction_id <> v_roots[1] then
+    select c.* into v_claim
+    from credits_private.purchase_claims as c
+    where c.store = p_store and c.environment = p_environment and c.transaction_id = v_roots[1];
+  end if;
+  if v_claim.user_id is null and not v_claim.is_closed and p_user_id is not null then
+    update credits_private.purchase_claims as c
+    set user_id = p_user_id, provider = p_provider, claimed_at = credits_private.now()
+    where c.store = p_store and c.environment = p_environment and c.transaction_id = v_claim.transaction_id
+    returning c.* into v_claim;
+  end if;
+  return v_claim;
+end;
+$$;
+
+comment on function credits_private.open_transaction(text, text, text[], uuid, text) is
+  'Locks the claim of a transaction, made where there is none, claimed for a user where one is given. Raises PT409 purchase_conflict.';
+
+revoke all on function credits_private.open_transaction(text, text, text[], uuid, text) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/keep_fact.sql
@@ -1851,45 +1935,37 @@ create or replace function credits_private.refresh_entitlements(
   set search_path = ''
 as $$
 declare
-  v_now pg_catalog.timestamptz := credits_private.now();
+  v_name pg_catalog.text;
+  v_store pg_catalog.text;
+  v_until pg_catalog.timestamptz;
+  v_row public.user_entitlements;
 begin
-  with wanted as (
-    select
-      n.name,
-      b.until,
-      b.store,
-      e.granted_by,
-      case when e.granted_by is not null then coalesce(e.granted_until, 'infinity') end as granted_until
-    from (select distinct u.name from unnest(p_entitlements) as u (name)) as n
-    left join public.user_entitlements as e on e.user_id = p_user_id and e.entitlement = n.name
-    left join lateral (
-      select coalesce(p.entitled_until, 'infinity') as until, p.store
-      from public.purchase_transactions as p
-      where p.user_id = p_user_id and p.status = 'completed' and n.name = any (p.entitlements)
-      order by 1 desc, 2
-      limit 1
-    ) as b on true
-  ),
-  gone as (
-    delete from public.user_entitlements as e
-    using wanted as w
-    where e.user_id = p_user_id and e.entitlement = w.name and w.until is null and w.granted_by is null
-  )
-  insert into public.user_entitlements as e (user_id, entitlement, active_until, source, updated_at)
-  select
-    p_user_id,
-    w.name,
-    nullif(greatest(w.until, w.granted_until), 'infinity'),
-    case when w.until is null or w.until < w.granted_until then w.granted_by else w.store end,
-    v_now
-  from wanted as w
-  where w.until is not null or w.granted_by is not null
-  on conflict (user_id, entitlement) do update
-  set
-    active_until = excluded.active_until,
-    source = excluded.source,
-    updated_at = excluded.updated_at
-  where (e.active_until, e.source) is distinct from (excluded.active_until, excluded.source);
+  foreach v_name in array p_entitlements loop
+    select p.store, coalesce(p.entitled_until, 'infinity')
+    into v_store, v_until
+    from public.purchase_transactions as p
+    where p.user_id = p_user_id and p.status = 'completed' and v_name = any (p.entitlements)
+    order by p.entitled_until desc nulls first, p.store
+    limit 1;
+    select e.* into v_row
+    from public.user_entitlements as e
+    where e.user_id = p_user_id and e.entitlement = v_name;
+    if v_row.granted_by is not null and (v_until is null or v_until < coalesce(v_row.granted_until, 'infinity')) then
+      v_store := v_row.granted_by;
+      v_until := coalesce(v_row.granted_until, 'infinity');
+    end if;
+    if v_until is null then
+      delete from public.user_entitlements as e where e.user_id = p_user_id and e.entitlement = v_name;
+    elsif v_row.user_id is null or (v_row.active_until, v_row.source) is distinct from (nullif(v_until, 'infinity'), v_store) then
+      insert into public.user_entitlements as e (user_id, entitlement, active_until, source, updated_at)
+      values (p_user_id, v_name, nullif(v_until, 'infinity'), v_store, credits_private.now())
+      on conflict (user_id, entitlement) do update
+      set
+        active_until = excluded.active_until,
+        source = excluded.source,
+        updated_at = excluded.updated_at;
+    end if;
+  end loop;
 end;
 $$;
 
@@ -1897,6 +1973,62 @@ comment on function credits_private.refresh_entitlements(uuid, text[]) is
   'Brings entitlements of a user to what purchases and grants give.';
 
 revoke all on function credits_private.refresh_entitlements(uuid, text[]) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/name_purchase.sql
+-- name_purchase: the metadata of every ledger row of a purchase, by which it is found again.
+
+create or replace function credits_private.name_purchase(
+  p_purchase public.purchase_transactions
+)
+  returns jsonb
+  language plpgsql
+  immutable
+  set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'store', p_purchase.store, 'environment', p_purchase.environment, 'transaction_id', p_purchase.transaction_id,
+    'product_id', p_purchase.product_id
+  );
+end;
+$$;
+
+comment on function credits_private.name_purchase(public.purchase_transactions) is
+  'The store, environment, transaction and product of a purchase, as a JSON object.';
+
+revoke all on function credits_private.name_purchase(public.purchase_transactions) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/grant_purchase.sql
+-- grant_purchase: posts the ledger row of a purchase that was paid for. The key of the row is the second guard against twice.
+
+create or replace function credits_private.grant_purchase(
+  p_purchase public.purchase_transactions
+)
+  returns bigint
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+begin
+  if p_purchase.credits = 0 then
+    return null;
+  end if;
+  return (credits_private.post(
+    p_purchase.user_id, 'purchase', p_purchase.credits, 'Purchase of ' || p_purchase.product_id,
+    credits_private.name_purchase(p_purchase),
+    concat_ws(
+      ':', 'credits:purchase', p_purchase.store, p_purchase.environment, p_purchase.transaction_id, p_purchase.product_id
+    )
+  )).seq;
+end;
+$$;
+
+comment on function credits_private.grant_purchase(public.purchase_transactions) is
+  'Posts the ledger row of a paid purchase and returns its seq; null for one worth no credits. Raises PT422 balance_limit.';
+
+revoke all on function credits_private.grant_purchase(public.purchase_transactions) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/settle_transaction.sql
@@ -1917,9 +2049,8 @@ as $$
 declare
   v_purchase public.purchase_transactions;
   v_was public.purchase_transactions;
-  v_metadata pg_catalog.jsonb;
   v_share numeric;
-  v_target bigint;
+  v_change bigint;
 begin
   for v_was in
     select p.*
@@ -1932,30 +2063,23 @@ begin
     order by p.product_id
   loop
     v_purchase := v_was;
-    v_metadata := jsonb_build_object(
-      'store', v_was.store, 'environment', v_was.environment, 'transaction_id', v_was.transaction_id,
-      'product_id', v_was.product_id
-    );
-    if v_was.seq is null and v_was.credits > 0 then
-      v_purchase.seq := (credits_private.post(
-        v_was.user_id, 'purchase', v_was.credits, 'Purchase of ' || v_was.product_id, v_metadata,
-        concat_ws(':', 'credits:purchase', v_was.store, v_was.environment, v_was.transaction_id, v_was.product_id)
-      )).seq;
+    if v_was.seq is null then
+      v_purchase.seq := credits_private.grant_purchase(v_was);
     end if;
     v_share := credits_private.refunded_share(v_was);
-    v_target := round(v_was.credits * v_share);
-    if v_target > v_was.refunded_credits then
+    v_purchase.refunded_credits := round(v_was.credits * v_share);
+    v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end;
+    v_change := v_was.refunded_credits - v_purchase.refunded_credits;
+    if v_change < 0 then
       perform credits_private.post(
-        v_was.user_id, 'clawback', v_was.refunded_credits - v_target, 'Refund of ' || v_was.product_id, v_metadata, null
+        v_was.user_id, 'clawback', v_change, 'Refund of ' || v_was.product_id, credits_private.name_purchase(v_was), null
       );
-    elsif v_target < v_was.refunded_credits then
+    elsif v_change > 0 then
       perform credits_private.post(
-        v_was.user_id, 'clawback_reversal', v_was.refunded_credits - v_target,
-        'Refund of ' || v_was.product_id || ' taken back', v_metadata, null
+        v_was.user_id, 'clawback_reversal', v_change, 'Refund of ' || v_was.product_id || ' taken back',
+        credits_private.name_purchase(v_was), null
       );
     end if;
-    v_purchase.refunded_credits := v_target;
-    v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end;
     if v_was.entitlements <> '{}' then
       select nullif(
         least(
@@ -1983,6 +2107,8 @@ begin
         and p.environment = v_was.environment
         and p.transaction_id = v_was.transaction_id
         and p.product_id = v_was.product_id;
+    end if;
+    if v_was.entitlements <> '{}' then
       perform credits_private.refresh_entitlements(v_was.user_id, v_was.entitlements);
     end if;
   end loop;
@@ -2072,8 +2198,7 @@ revoke all on function credits_private.find_product(credits_private.store_fact, 
 -- TestFlight and App Review buy in the sandbox, and so does anybody with a test account: the setting sandbox decides.
 
 create or replace function credits_private.check_sandbox(
-  p_user_id uuid,
-  p_environment text
+  p_user_id uuid
 )
   returns void
   language plpgsql
@@ -2083,9 +2208,6 @@ as $$
 declare
   v_policy pg_catalog.text;
 begin
-  if p_environment = 'PRODUCTION' then
-    return;
-  end if;
   select s.value into v_policy from credits_private.settings as s where s.name = 'sandbox';
   if v_policy = 'allow'
     or v_policy = 'allow_listed' and p_user_id::pg_catalog.text = any (
@@ -2102,18 +2224,56 @@ begin
 end;
 $$;
 
-comment on function credits_private.check_sandbox(uuid, text) is
-  'Passes a purchase for real, and a test purchase where the setting sandbox allows it. Raises 22023 sandbox_denied.';
+comment on function credits_private.check_sandbox(uuid) is
+  'Passes a test purchase where the setting sandbox allows it. Raises 22023 sandbox_denied.';
 
-revoke all on function credits_private.check_sandbox(uuid, text) from public, anon, authenticated, service_role;
+revoke all on function credits_private.check_sandbox(uuid) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/correct_trial.sql
+-- correct_trial: the purchase turns out to be a free trial.
+--
+-- RevenueCat's virtual currency event does not say so, and may come first; the purchase event does. The part that a trial is
+-- not worth goes back, as a fact like any other.
+
+create or replace function credits_private.correct_trial(
+  p_claim credits_private.purchase_claims,
+  p_purchase public.purchase_transactions,
+  p_at timestamptz
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_fact credits_private.store_fact;
+  v_trial bigint;
+begin
+  v_fact.store := p_purchase.store;
+  v_fact.product_id := p_purchase.product_id;
+  v_trial := (credits_private.find_product(v_fact, p_at)).trial_credits;
+  if p_purchase.credits > v_trial then
+    perform credits_private.keep_fact(
+      p_claim, 'refund', 'trial:' || p_purchase.product_id, p_purchase.product_id, 1, null, null, null,
+      p_purchase.credits - v_trial, null
+    );
+  end if;
+end;
+$$;
+
+comment on function credits_private.correct_trial(credits_private.purchase_claims, public.purchase_transactions, timestamptz) is
+  'Takes back what a trial is not worth.';
+
+revoke all on function credits_private.correct_trial(credits_private.purchase_claims, public.purchase_transactions, timestamptz) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/record_payment.sql
 -- record_payment: a product was bought, or is being paid for; whoever says so, it is one purchase.
 --
 -- Claim and grant are steps of their own, each right when it runs again. Balance first, then the claim, as everywhere. What
--- the product is worth is written down on the first call and holds for ever; a second provider that tells of the same transaction
--- adds nothing, under whatever product name.
+-- the product is worth is written down on the first call and holds for ever; a second provider that tells of the same
+-- transaction adds nothing, under whatever product name.
 
 create or replace function credits_private.record_payment(
   p_user_id uuid,
@@ -2132,10 +2292,12 @@ declare
   v_product public.credit_products;
   v_purchase public.purchase_transactions;
   v_now pg_catalog.timestamptz;
-  v_quantity integer := coalesce(p_fact.quantity, 1);
 begin
   perform credits_private.lock_account(p_user_id);
-  v_claim := credits_private.open_transaction(p_fact.store, p_fact.environment, p_fact.transaction_ids);
+  v_now := credits_private.now();
+  v_claim := credits_private.open_transaction(
+    p_fact.store, p_fact.environment, p_fact.transaction_ids, p_user_id, p_provider
+  );
   if v_claim.is_closed then
     raise exception using
       errcode = 'PT410',
@@ -2146,61 +2308,76 @@ begin
     raise exception using
       errcode = 'PT409',
       message = 'purchase_conflict',
-      detail = json_build_object('store', p_fact.store, 'transaction_id', v_claim.transaction_id),
+      detail = json_build_object('store', p_fact.store, 'transaction_id', p_fact.transaction_ids[1]),
       hint = 'This transaction has been credited already.';
   end if;
-  v_now := credits_private.now();
 
-  if v_claim.user_id is not null then
+  select p.* into v_purchase
+  from public.purchase_transactions as p
+  where p.user_id = p_user_id
+    and p.store = v_claim.store
+    and p.environment = v_claim.environment
+    and p.transaction_id = v_claim.transaction_id
+    and p.product_id = p_fact.product_id;
+  if not found and v_claim.provider <> p_provider then
     select p.* into v_purchase
     from public.purchase_transactions as p
     where p.user_id = p_user_id
       and p.store = v_claim.store
       and p.environment = v_claim.environment
       and p.transaction_id = v_claim.transaction_id
-      and (p.product_id = p_fact.product_id or p.provider <> p_provider)
-    order by p.product_id = p_fact.product_id desc, p.product_id
+    order by p.product_id
     limit 1;
   end if;
-
-  if v_purchase.user_id is null then
-    v_product := credits_private.find_product(p_fact, p_at);
-    perform credits_private.check_sandbox(p_user_id, p_fact.environment);
-    update credits_private.purchase_claims as c
-    set user_id = p_user_id, provider = coalesce(c.provider, p_provider), claimed_at = coalesce(c.claimed_at, v_now)
-    where c.store = v_claim.store and c.environment = v_claim.environment and c.transaction_id = v_claim.transaction_id
-    returning c.* into v_claim;
-    insert into public.purchase_transactions as p (
-      user_id, store, environment, transaction_id, product_id, provider, status, credits, quantity, price_cents,
-      currency, entitlements, entitled_until, payload, verified_at, created_at
-    )
-    values (
-      p_user_id, v_claim.store, v_claim.environment, v_claim.transaction_id, p_fact.product_id, p_provider,
-      case p_fact.stage when 0 then 'pending' when 1 then 'failed' else 'completed' end::public.purchase_status,
-      case when p_fact.is_trial then v_product.trial_credits else v_product.credits + v_product.bonus_credits end
-        * v_quantity,
-      v_quantity, p_fact.price_cents, p_fact.currency,
-      array(
-        select distinct e.name
-        from unnest(array_append(p_fact.entitlements, v_product.entitlement)) as e (name)
-        where length(e.name) between 1 and 100
-        order by e.name
-      ),
-      p_fact.until, p_payload, case when p_fact.stage = 2 then v_now end, v_now
-    )
-    returning p.* into v_purchase;
-  else
+  if v_purchase.user_id is not null then
     update public.purchase_transactions as p
     set
       verified_at = coalesce(p.verified_at, case when p_fact.stage = 2 then v_now end),
       status = case when p.status = 'pending' and p_fact.stage = 1 then 'failed' else p.status end,
-      price_cents = least(p.price_cents, case when p_fact.currency = coalesce(p.currency, p_fact.currency) then p_fact.price_cents end),
+      price_cents = least(
+        p.price_cents, case when p_fact.currency = coalesce(p.currency, p_fact.currency) then p_fact.price_cents end
+      ),
       currency = coalesce(p.currency, case when p_fact.price_cents is not null then p_fact.currency end)
     where p.user_id = p_user_id
       and p.store = v_purchase.store
       and p.environment = v_purchase.environment
       and p.transaction_id = v_purchase.transaction_id
       and p.product_id = v_purchase.product_id
+    returning p.* into v_purchase;
+  else
+    v_product := credits_private.find_product(p_fact, p_at);
+    if p_fact.environment <> 'PRODUCTION' then
+      perform credits_private.check_sandbox(p_user_id);
+    end if;
+    v_purchase.user_id := p_user_id;
+    v_purchase.store := v_claim.store;
+    v_purchase.environment := v_claim.environment;
+    v_purchase.transaction_id := v_claim.transaction_id;
+    v_purchase.product_id := p_fact.product_id;
+    v_purchase.quantity := coalesce(p_fact.quantity, 1);
+    v_purchase.credits := v_purchase.quantity * case
+      when p_fact.is_trial then v_product.trial_credits
+      else v_product.credits + v_product.bonus_credits
+    end;
+    v_purchase.entitlements := coalesce(p_fact.entitlements, '{}');
+    if v_product.entitlement is not null and v_product.entitlement <> all (v_purchase.entitlements) then
+      v_purchase.entitlements := v_purchase.entitlements || v_product.entitlement;
+    end if;
+    v_purchase.created_at := v_now;
+    v_purchase.status := case p_fact.stage when 0 then 'pending' when 1 then 'failed' else 'completed' end;
+    if p_fact.stage = 2 then
+      v_purchase.verified_at := v_now;
+      v_purchase.seq := credits_private.grant_purchase(v_purchase);
+    end if;
+    insert into public.purchase_transactions as p (
+      user_id, store, environment, transaction_id, product_id, provider, status, credits, quantity, price_cents,
+      currency, entitlements, entitled_until, seq, payload, verified_at, created_at
+    )
+    values (
+      p_user_id, v_purchase.store, v_purchase.environment, v_purchase.transaction_id, v_purchase.product_id, p_provider,
+      v_purchase.status, v_purchase.credits, v_purchase.quantity, p_fact.price_cents, p_fact.currency,
+      v_purchase.entitlements, p_fact.until, v_purchase.seq, p_payload, v_purchase.verified_at, v_purchase.created_at
+    )
     returning p.* into v_purchase;
   end if;
 
@@ -2210,14 +2387,24 @@ begin
       coalesce(p_fact.until, 'infinity')
     );
   end if;
-  perform credits_private.settle_transaction(v_claim);
-  select p.* into v_purchase
-  from public.purchase_transactions as p
-  where p.user_id = p_user_id
-    and p.store = v_purchase.store
-    and p.environment = v_purchase.environment
-    and p.transaction_id = v_purchase.transaction_id
-    and p.product_id = v_purchase.product_id;
+  if p_fact.is_trial and v_purchase.payload ->> 'type' = 'VIRTUAL_CURRENCY_TRANSACTION' then
+    perform credits_private.correct_trial(v_claim, v_purchase, p_at);
+  end if;
+  -- an ordinary purchase is complete by now: no fact is known of it
+  if v_purchase.verified_at is not null and v_purchase.seq is null or exists (
+    select
+    from credits_private.purchase_facts as f
+    where f.store = v_claim.store and f.environment = v_claim.environment and f.transaction_id = v_claim.transaction_id
+  ) then
+    perform credits_private.settle_transaction(v_claim);
+    select p.* into v_purchase
+    from public.purchase_transactions as p
+    where p.user_id = p_user_id
+      and p.store = v_purchase.store
+      and p.environment = v_purchase.environment
+      and p.transaction_id = v_purchase.transaction_id
+      and p.product_id = v_purchase.product_id;
+  end if;
   return v_purchase;
 end;
 $$;
@@ -2253,7 +2440,7 @@ begin
   if v_user_id is not null then
     perform credits_private.lock_account(v_user_id);
   end if;
-  v_claim := credits_private.open_transaction(p_fact.store, p_fact.environment, p_fact.transaction_ids);
+  v_claim := credits_private.open_transaction(p_fact.store, p_fact.environment, p_fact.transaction_ids, null, null);
   if v_claim.is_closed then
     raise exception using
       errcode = 'PT410',
@@ -2262,7 +2449,13 @@ begin
       hint = 'This transaction belonged to an account that was deleted.';
   end if;
   if v_claim.user_id <> v_user_id or v_user_id is null then
-    perform from public.user_credits as a where a.user_id = v_claim.user_id for no key update nowait;
+    perform from public.user_credits as a where a.user_id = v_claim.user_id for no key update skip locked;
+    if v_claim.user_id is not null and not found then
+      raise deadlock_detected using
+        message = 'claimed_meanwhile',
+        detail = '{}',
+        hint = 'The purchase came in between: try again.';
+    end if;
   end if;
   if p_fact.kind <> 'link' then
     perform credits_private.keep_fact(
@@ -2568,7 +2761,7 @@ begin
       hint = 'No purchase is known under this transaction.';
   end if;
   perform credits_private.lock_account(v_user_id);
-  v_claim := credits_private.open_transaction(lower(p_store), p_environment, array[p_transaction_id]);
+  v_claim := credits_private.open_transaction(lower(p_store), p_environment, array[p_transaction_id], null, null);
   select f.* into v_known
   from credits_private.purchase_facts as f
   where f.store = v_claim.store
@@ -2679,7 +2872,7 @@ revoke all on function credits_private.is_not_sold(credits_private.store_fact, c
 -- apply_store_event: does what the facts of an event say.
 --
 -- Runs in a subtransaction of attempt_store_event: whatever it raises undoes all of it and becomes the reason of the event.
--- Everybody's names are learned on the way, from events that change nothing else too.
+-- Names are learned on the way (find_user), from events that change nothing else too.
 
 create or replace function credits_private.apply_store_event(
   p_event credits_private.store_events,
@@ -2695,6 +2888,9 @@ declare
   v_fact credits_private.store_fact;
   v_user_id pg_catalog.uuid;
   v_former pg_catalog.uuid[];
+  v_unclaimed pg_catalog.text[];
+  v_name pg_catalog.text;
+  v_found pg_catalog.uuid;
 begin
   v_event.state := 'ignored';
   v_event.reason := 'changes_nothing';
@@ -2704,16 +2900,16 @@ begin
     then
       perform credits_private.refuse_shape('environment');
     end if;
-    v_user_id := credits_private.find_user(p_event.provider, v_fact.names);
-
     case v_fact.kind
       when 'nothing' then
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
         v_event.reason := v_fact.ref;
       when 'alias' then
-        null;
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
       when 'payment' then
         v_user_id := coalesce(
-          v_user_id, credits_private.claimant(v_fact.store, v_fact.environment, v_fact.transaction_ids)
+          credits_private.find_user(p_event.provider, v_fact.names, true),
+          credits_private.claimant(v_fact.store, v_fact.environment, v_fact.transaction_ids)
         );
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
@@ -2726,17 +2922,24 @@ begin
         );
         v_event.state := 'processed';
       when 'transfer' then
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, true);
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
         end if;
-        v_former := array(
-          select distinct credits_private.find_user(p_event.provider, array[n.name])
-          from unnest(v_fact.former_names) as n (name)
-        );
+        v_former := '{}';
+        v_unclaimed := '{}';
+        foreach v_name in array v_fact.former_names loop
+          v_found := credits_private.find_user(p_event.provider, array[v_name], false);
+          if v_found is null then
+            v_unclaimed := v_unclaimed || v_name;
+          else
+            v_former := v_former || v_found;
+          end if;
+        end loop;
         perform credits_private.transfer_entitlements(
-          v_user_id, array_remove(v_former, null), v_fact.store, v_fact.environment
+          v_user_id, v_former, v_fact.store, v_fact.environment
         );
-        v_fact.names := v_fact.names || v_fact.former_names;
+        perform credits_private.find_user(p_event.provider, v_user_id::pg_catalog.text || v_unclaimed, false);
         v_event.state := 'processed';
       else
         v_user_id := credits_private.record_fact(v_fact);
@@ -2750,9 +2953,6 @@ begin
       v_event.reason := null;
     end if;
     v_event.user_id := coalesce(v_user_id, v_event.user_id);
-    if v_user_id is not null and cardinality(v_fact.names) > 0 then
-      perform credits_private.learn_names(p_event.provider, v_fact.names, v_user_id);
-    end if;
   end loop;
   return v_event;
 end;
@@ -2768,11 +2968,12 @@ revoke all on function credits_private.apply_store_event(credits_private.store_e
 -- attempt_store_event: tries an event, and puts down what came of it.
 --
 -- The effect runs in a subtransaction: whatever goes wrong, a timeout included, undoes the effect and leaves an event that
--- says why, for the next call or for maintenance. A conflict of locks is tried again at once. Only a serialization failure is
+-- says why, for the next call or for maintenance. A deadlock is tried again at once. Only a serialization failure is
 -- raised, since a transaction that cannot see the present cannot put anything down either; the store sends again.
 
 create or replace function credits_private.attempt_store_event(
-  p_event credits_private.store_events
+  p_event credits_private.store_events,
+  p_document jsonb
 )
   returns credits_private.store_events
   language plpgsql
@@ -2782,7 +2983,6 @@ as $$
 declare
   v_event credits_private.store_events := p_event;
   v_facts credits_private.store_fact[] := '{}';
-  v_names pg_catalog.text[];
   v_state pg_catalog.text;
   v_message pg_catalog.text;
   v_detail pg_catalog.text;
@@ -2790,9 +2990,12 @@ begin
   v_event.attempts := p_event.attempts + 1;
   for v_attempt in 1 .. 5 loop
     begin
+      if p_document is null then
+        perform credits_private.refuse_shape('body');
+      end if;
       v_facts := case p_event.provider
-        when 'stripe' then array(select f from credits_private.read_stripe_event(p_event.body::pg_catalog.text::pg_catalog.jsonb) as f)
-        else array(select f from credits_private.read_revenuecat_event(p_event.body::pg_catalog.text::pg_catalog.jsonb) as f)
+        when 'stripe' then credits_private.read_stripe_event(p_document)
+        else credits_private.read_revenuecat_event(p_document)
       end;
       v_event.store := v_facts[1].store;
       v_event.environment := v_facts[1].environment;
@@ -2810,7 +3013,7 @@ begin
         if v_state = '40001' then
           raise;
         end if;
-        continue when v_state in ('40P01', '55P03') and v_attempt < 5;
+        continue when v_state = '40P01' and v_attempt < 5;
         v_event.state := case
           when v_message in ('unknown_user', 'ambiguous_user', 'unmapped_transaction') then 'parked'
           when v_message in ('sandbox_denied', 'account_closed') then 'ignored'
@@ -2840,14 +3043,22 @@ begin
     when v_event.state in ('pending', 'parked')
       then v_event.processed_at + least(interval '1 minute' * power(2, least(v_event.attempts, 20) - 1), interval '1 day')
   end;
-  v_names := array(select distinct n.name from unnest(v_facts) as f, unnest(f.names) as n (name));
-  if v_event.state = 'parked' then
-    insert into credits_private.parked_events (name, provider, event_id)
-    select n.name, v_event.provider, v_event.event_id from unnest(v_names) as n (name)
+  if v_event.user_id is null or v_facts[1].kind = 'transfer' then
+    -- and every id of a user that the body names, wherever that is
+    insert into credits_private.store_event_names (name, provider, event_id)
+    select n.name, v_event.provider, v_event.event_id
+    from unnest(v_facts) as f, unnest(f.names) as n (name)
+    union
+    select lower(m.match[1]), v_event.provider, v_event.event_id
+    from regexp_matches(
+      v_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
+    ) as m (match)
     on conflict (name, provider, event_id) do nothing;
-  elsif p_event.state = 'parked' then
-    delete from credits_private.parked_events as e
-    where e.name = any (v_names) and e.provider = v_event.provider and e.event_id = v_event.event_id;
+  elsif p_event.user_id is null and p_event.attempts > 0 then
+    delete from credits_private.store_event_names as n
+    where n.name in (select unnest(f.names) from unnest(v_facts) as f)
+      and n.provider = v_event.provider
+      and n.event_id = v_event.event_id;
   end if;
   if v_event.reason = 'account_closed' then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
@@ -2857,10 +3068,10 @@ begin
 end;
 $$;
 
-comment on function credits_private.attempt_store_event(credits_private.store_events) is
+comment on function credits_private.attempt_store_event(credits_private.store_events, jsonb) is
   'Tries an event and returns it with its state. Raises 40001 alone.';
 
-revoke all on function credits_private.attempt_store_event(credits_private.store_events) from public, anon, authenticated, service_role;
+revoke all on function credits_private.attempt_store_event(credits_private.store_events, jsonb) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/save_store_event.sql
@@ -2964,23 +3175,26 @@ create or replace function credits_private.take_store_event(
   set search_path = ''
 as $$
 declare
-  v_text pg_catalog.text := p_body::pg_catalog.text;
+  v_document pg_catalog.jsonb := credits_private.read_json(p_body);
+  v_head pg_catalog.jsonb := case p_provider when 'revenuecat' then v_document -> 'event' else v_document end;
   v_event credits_private.store_events;
-  v_id pg_catalog.jsonb;
+  v_id pg_catalog.text;
 begin
-  v_id := credits_private.read_event_id(p_provider, p_body);
-  v_event.provider := p_provider;
-  v_event.event_id := coalesce(v_id ->> 'id', 'sha256:' || encode(sha256(convert_to(v_text, 'UTF8')), 'hex'));
+  if jsonb_typeof(v_head -> 'id') = 'string' and length(v_head ->> 'id') between 1 and 255 then
+    v_id := v_head ->> 'id';
+  else
+    v_id := 'sha256:' || encode(sha256(convert_to(p_body::pg_catalog.text, 'UTF8')), 'hex');
+  end if;
   select e.* into v_event
   from credits_private.store_events as e
-  where e.provider = v_event.provider and e.event_id = v_event.event_id;
+  where e.provider = p_provider and e.event_id = v_id;
   if v_event.state in ('processed', 'ignored') or v_event.state is not null and p_deferred then
     return credits_private.show_store_event(v_event);
   end if;
   if v_event.state is null then
     v_event.provider := p_provider;
-    v_event.event_id := coalesce(v_id ->> 'id', 'sha256:' || encode(sha256(convert_to(v_text, 'UTF8')), 'hex'));
-    v_event.type := v_id ->> 'type';
+    v_event.event_id := v_id;
+    v_event.type := left(case when jsonb_typeof(v_head -> 'type') = 'string' then v_head ->> 'type' end, 255);
     v_event.state := 'pending';
     v_event.details := '{}';
     v_event.attempts := 0;
@@ -2989,7 +3203,7 @@ begin
     v_event.body := p_body;
   end if;
   if not p_deferred then
-    v_event := credits_private.attempt_store_event(v_event);
+    v_event := credits_private.attempt_store_event(v_event, v_document);
   end if;
   return credits_private.show_store_event(credits_private.save_store_event(v_event));
 end;
@@ -3027,7 +3241,9 @@ begin
       hint = 'There is no such event: credits-db events list.';
   end if;
   if v_event.body is not null then
-    v_event := credits_private.save_store_event(credits_private.attempt_store_event(v_event));
+    v_event := credits_private.save_store_event(
+      credits_private.attempt_store_event(v_event, credits_private.read_json(v_event.body))
+    );
   end if;
   return credits_private.show_store_event(v_event);
 end;
@@ -3060,7 +3276,7 @@ begin
     select e.provider, e.event_id
     from credits_private.store_events as e
     where (e.provider, e.event_id) in (
-        select p.provider, p.event_id from credits_private.parked_events as p where p.name = any (p_names)
+        select p.provider, p.event_id from credits_private.store_event_names as p where p.name = any (p_names)
       )
       and e.state = 'parked'
     order by e.received_at, e.provider, e.event_id
@@ -3922,6 +4138,7 @@ create or replace function credits_private.remove_purchases()
 as $$
 declare
   v_name pg_catalog.text := old.user_id::pg_catalog.text;
+  v_event record;
 begin
   delete from public.user_entitlements as e where e.user_id = old.user_id;
   delete from public.purchase_transactions as p where p.user_id = old.user_id;
@@ -3929,22 +4146,22 @@ begin
   set user_id = null, is_closed = true
   where c.user_id = old.user_id;
   delete from credits_private.store_customers as c where c.user_id = old.user_id;
-  update credits_private.store_events as e
-  set
-    user_id = null,
-    retry_at = null,
-    state = case when e.state in ('pending', 'parked') then 'ignored' else e.state end,
-    reason = case when e.state in ('pending', 'parked') then 'account_closed' else e.reason end,
-    body = null,
-    body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
-  where e.user_id = old.user_id
-    or (e.provider, e.event_id) in (
-      select p.provider, p.event_id from credits_private.parked_events as p where p.name = v_name
-    );
-  delete from credits_private.parked_events as e
-  where (e.provider, e.event_id) in (
-    select p.provider, p.event_id from credits_private.parked_events as p where p.name = v_name
-  );
+  for v_event in
+    select e.provider, e.event_id from credits_private.store_events as e where e.user_id = old.user_id
+    union
+    select n.provider, n.event_id from credits_private.store_event_names as n where n.name = v_name
+  loop
+    update credits_private.store_events as e
+    set
+      user_id = null,
+      retry_at = null,
+      state = case when e.state in ('pending', 'parked') then 'ignored' else e.state end,
+      reason = case when e.state in ('pending', 'parked') then 'account_closed' else e.reason end,
+      body = null,
+      body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
+    where e.provider = v_event.provider and e.event_id = v_event.event_id;
+  end loop;
+  delete from credits_private.store_event_names as n where n.name = v_name;
   update credits_private.settings as s
   set value = array_to_string(array_remove(string_to_array(s.value, ','), v_name), ',')
   where s.name = 'sandbox_users' and strpos(s.value, v_name) > 0;

@@ -28,7 +28,7 @@
 \ir tables/user_entitlements.sql
 \ir tables/store_customers.sql
 \ir tables/store_events.sql
-\ir tables/parked_events.sql
+\ir tables/store_event_names.sql
 \ir tables/secrets.sql
 
 \ir private/current_user_id.sql
@@ -60,17 +60,21 @@
 \ir private/clean_names.sql
 \ir private/read_revenuecat_event.sql
 \ir private/read_stripe_event.sql
-\ir private/read_event_id.sql
-\ir private/find_user.sql
+\ir private/read_json.sql
 \ir private/learn_names.sql
+\ir private/find_user.sql
 \ir private/claimant.sql
+\ir private/join_claims.sql
 \ir private/open_transaction.sql
 \ir private/keep_fact.sql
 \ir private/refunded_share.sql
 \ir private/refresh_entitlements.sql
+\ir private/name_purchase.sql
+\ir private/grant_purchase.sql
 \ir private/settle_transaction.sql
 \ir private/find_product.sql
 \ir private/check_sandbox.sql
+\ir private/correct_trial.sql
 \ir private/record_payment.sql
 \ir private/record_fact.sql
 \ir private/grant_entitlement.sql

@@ -1,7 +1,7 @@
 -- apply_store_event: does what the facts of an event say.
 --
 -- Runs in a subtransaction of attempt_store_event: whatever it raises undoes all of it and becomes the reason of the event.
--- Everybody's names are learned on the way, from events that change nothing else too.
+-- Names are learned on the way (find_user), from events that change nothing else too.
 
 create or replace function credits_private.apply_store_event(
   p_event credits_private.store_events,
@@ -17,6 +17,9 @@ declare
   v_fact credits_private.store_fact;
   v_user_id pg_catalog.uuid;
   v_former pg_catalog.uuid[];
+  v_unclaimed pg_catalog.text[];
+  v_name pg_catalog.text;
+  v_found pg_catalog.uuid;
 begin
   v_event.state := 'ignored';
   v_event.reason := 'changes_nothing';
@@ -26,16 +29,16 @@ begin
     then
       perform credits_private.refuse_shape('environment');
     end if;
-    v_user_id := credits_private.find_user(p_event.provider, v_fact.names);
-
     case v_fact.kind
       when 'nothing' then
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
         v_event.reason := v_fact.ref;
       when 'alias' then
-        null;
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
       when 'payment' then
         v_user_id := coalesce(
-          v_user_id, credits_private.claimant(v_fact.store, v_fact.environment, v_fact.transaction_ids)
+          credits_private.find_user(p_event.provider, v_fact.names, true),
+          credits_private.claimant(v_fact.store, v_fact.environment, v_fact.transaction_ids)
         );
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
@@ -48,17 +51,24 @@ begin
         );
         v_event.state := 'processed';
       when 'transfer' then
+        v_user_id := credits_private.find_user(p_event.provider, v_fact.names, true);
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
         end if;
-        v_former := array(
-          select distinct credits_private.find_user(p_event.provider, array[n.name])
-          from unnest(v_fact.former_names) as n (name)
-        );
+        v_former := '{}';
+        v_unclaimed := '{}';
+        foreach v_name in array v_fact.former_names loop
+          v_found := credits_private.find_user(p_event.provider, array[v_name], false);
+          if v_found is null then
+            v_unclaimed := v_unclaimed || v_name;
+          else
+            v_former := v_former || v_found;
+          end if;
+        end loop;
         perform credits_private.transfer_entitlements(
-          v_user_id, array_remove(v_former, null), v_fact.store, v_fact.environment
+          v_user_id, v_former, v_fact.store, v_fact.environment
         );
-        v_fact.names := v_fact.names || v_fact.former_names;
+        perform credits_private.find_user(p_event.provider, v_user_id::pg_catalog.text || v_unclaimed, false);
         v_event.state := 'processed';
       else
         v_user_id := credits_private.record_fact(v_fact);
@@ -72,9 +82,6 @@ begin
       v_event.reason := null;
     end if;
     v_event.user_id := coalesce(v_user_id, v_event.user_id);
-    if v_user_id is not null and cardinality(v_fact.names) > 0 then
-      perform credits_private.learn_names(p_event.provider, v_fact.names, v_user_id);
-    end if;
   end loop;
   return v_event;
 end;

@@ -1,11 +1,12 @@
 -- attempt_store_event: tries an event, and puts down what came of it.
 --
 -- The effect runs in a subtransaction: whatever goes wrong, a timeout included, undoes the effect and leaves an event that
--- says why, for the next call or for maintenance. A conflict of locks is tried again at once. Only a serialization failure is
+-- says why, for the next call or for maintenance. A deadlock is tried again at once. Only a serialization failure is
 -- raised, since a transaction that cannot see the present cannot put anything down either; the store sends again.
 
 create or replace function credits_private.attempt_store_event(
-  p_event credits_private.store_events
+  p_event credits_private.store_events,
+  p_document jsonb
 )
   returns credits_private.store_events
   language plpgsql
@@ -15,7 +16,6 @@ as $$
 declare
   v_event credits_private.store_events := p_event;
   v_facts credits_private.store_fact[] := '{}';
-  v_names pg_catalog.text[];
   v_state pg_catalog.text;
   v_message pg_catalog.text;
   v_detail pg_catalog.text;
@@ -23,9 +23,12 @@ begin
   v_event.attempts := p_event.attempts + 1;
   for v_attempt in 1 .. 5 loop
     begin
+      if p_document is null then
+        perform credits_private.refuse_shape('body');
+      end if;
       v_facts := case p_event.provider
-        when 'stripe' then array(select f from credits_private.read_stripe_event(p_event.body::pg_catalog.text::pg_catalog.jsonb) as f)
-        else array(select f from credits_private.read_revenuecat_event(p_event.body::pg_catalog.text::pg_catalog.jsonb) as f)
+        when 'stripe' then credits_private.read_stripe_event(p_document)
+        else credits_private.read_revenuecat_event(p_document)
       end;
       v_event.store := v_facts[1].store;
       v_event.environment := v_facts[1].environment;
@@ -43,7 +46,7 @@ begin
         if v_state = '40001' then
           raise;
         end if;
-        continue when v_state in ('40P01', '55P03') and v_attempt < 5;
+        continue when v_state = '40P01' and v_attempt < 5;
         v_event.state := case
           when v_message in ('unknown_user', 'ambiguous_user', 'unmapped_transaction') then 'parked'
           when v_message in ('sandbox_denied', 'account_closed') then 'ignored'
@@ -73,14 +76,22 @@ begin
     when v_event.state in ('pending', 'parked')
       then v_event.processed_at + least(interval '1 minute' * power(2, least(v_event.attempts, 20) - 1), interval '1 day')
   end;
-  v_names := array(select distinct n.name from unnest(v_facts) as f, unnest(f.names) as n (name));
-  if v_event.state = 'parked' then
-    insert into credits_private.parked_events (name, provider, event_id)
-    select n.name, v_event.provider, v_event.event_id from unnest(v_names) as n (name)
+  if v_event.user_id is null or v_facts[1].kind = 'transfer' then
+    -- and every id of a user that the body names, wherever that is
+    insert into credits_private.store_event_names (name, provider, event_id)
+    select n.name, v_event.provider, v_event.event_id
+    from unnest(v_facts) as f, unnest(f.names) as n (name)
+    union
+    select lower(m.match[1]), v_event.provider, v_event.event_id
+    from regexp_matches(
+      v_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
+    ) as m (match)
     on conflict (name, provider, event_id) do nothing;
-  elsif p_event.state = 'parked' then
-    delete from credits_private.parked_events as e
-    where e.name = any (v_names) and e.provider = v_event.provider and e.event_id = v_event.event_id;
+  elsif p_event.user_id is null and p_event.attempts > 0 then
+    delete from credits_private.store_event_names as n
+    where n.name in (select unnest(f.names) from unnest(v_facts) as f)
+      and n.provider = v_event.provider
+      and n.event_id = v_event.event_id;
   end if;
   if v_event.reason = 'account_closed' then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
@@ -90,7 +101,7 @@ begin
 end;
 $$;
 
-comment on function credits_private.attempt_store_event(credits_private.store_events) is
+comment on function credits_private.attempt_store_event(credits_private.store_events, jsonb) is
   'Tries an event and returns it with its state. Raises 40001 alone.';
 
-revoke all on function credits_private.attempt_store_event(credits_private.store_events) from public, anon, authenticated, service_role;
+revoke all on function credits_private.attempt_store_event(credits_private.store_events, jsonb) from public, anon, authenticated, service_role;

@@ -3,8 +3,7 @@
 -- TestFlight and App Review buy in the sandbox, and so does anybody with a test account: the setting sandbox decides.
 
 create or replace function credits_private.check_sandbox(
-  p_user_id uuid,
-  p_environment text
+  p_user_id uuid
 )
   returns void
   language plpgsql
@@ -14,9 +13,6 @@ as $$
 declare
   v_policy pg_catalog.text;
 begin
-  if p_environment = 'PRODUCTION' then
-    return;
-  end if;
   select s.value into v_policy from credits_private.settings as s where s.name = 'sandbox';
   if v_policy = 'allow'
     or v_policy = 'allow_listed' and p_user_id::pg_catalog.text = any (
@@ -33,7 +29,7 @@ begin
 end;
 $$;
 
-comment on function credits_private.check_sandbox(uuid, text) is
-  'Passes a purchase for real, and a test purchase where the setting sandbox allows it. Raises 22023 sandbox_denied.';
+comment on function credits_private.check_sandbox(uuid) is
+  'Passes a test purchase where the setting sandbox allows it. Raises 22023 sandbox_denied.';
 
-revoke all on function credits_private.check_sandbox(uuid, text) from public, anon, authenticated, service_role;
+revoke all on function credits_private.check_sandbox(uuid) from public, anon, authenticated, service_role;

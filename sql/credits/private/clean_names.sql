@@ -11,21 +11,28 @@ create or replace function credits_private.clean_names(
   immutable
   set search_path = ''
 as $$
+declare
+  v_names pg_catalog.text[] := '{}';
+  v_name pg_catalog.text;
 begin
-  return array(
-    select case when n.name ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then lower(n.name) else n.name end
-    from unnest(p_names) with ordinality as n (name, place)
-    where length(n.name) between 1 and 255
-      and lower(n.name) not in (
+  foreach v_name in array p_names[:100] loop
+    if v_name like '________-____-____-____-____________' then
+      v_name := lower(v_name);
+    end if;
+    if length(v_name) between 1 and 255
+      and v_name <> all (v_names)
+      and lower(v_name) not in (
         'null', 'none', 'nil', 'guest', '-1', '0', 'undefined', 'unknown', 'anonymous', '[]', '{}', 'no_user', 'unidentified'
       )
-    order by n.place
-    limit 100
-  );
+    then
+      v_names := v_names || v_name;
+    end if;
+  end loop;
+  return v_names;
 end;
 $$;
 
 comment on function credits_private.clean_names(text[]) is
-  'Names without those that stand for nobody, ids of users in lowercase, in the same order, 100 at most.';
+  'Names without those that stand for nobody and without repetitions, ids of users in lowercase, in the same order; of the first 100.';
 
 revoke all on function credits_private.clean_names(text[]) from public, anon, authenticated, service_role;

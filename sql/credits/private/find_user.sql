@@ -2,46 +2,66 @@
 --
 -- A name is the id of a user, or one that an earlier event taught us (store_customers). Stripe's events name people in an
 -- order of trust, and the first account counts; for RevenueCat all names are of one person, so two accounts among them
--- are a question for an operator, not a guess.
+-- are a question for an operator, not a guess (or nobody, where p_is_asked is false). Names beside theirs that nobody has yet become theirs, and what was parked under
+-- those is done.
 
 create or replace function credits_private.find_user(
   p_provider text,
-  p_names text[]
+  p_names text[],
+  p_is_asked boolean
 )
   returns uuid
   language plpgsql
-  stable
+  volatile
   set search_path = ''
 as $$
 declare
+  v_ids pg_catalog.uuid[] := '{}';
+  v_others pg_catalog.text[] := '{}';
+  v_accounts pg_catalog.uuid[] := '{}';
   v_user_id pg_catalog.uuid;
-  v_accounts integer;
+  v_known integer := 0;
+  v_name pg_catalog.text;
 begin
-  select (array_agg(f.user_id order by f.place))[1], count(distinct f.user_id)
-  into v_user_id, v_accounts
-  from (
-    select u.id as user_id, n.place
-    from unnest(p_names) with ordinality as n (name, place)
-    join auth.users as u on u.id = case
-      when n.name ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then n.name::pg_catalog.uuid
-    end
-    union all
-    select c.user_id, n.place
-    from unnest(p_names) with ordinality as n (name, place)
-    join credits_private.store_customers as c on c.provider = p_provider and c.name = n.name
-  ) as f;
-  if v_accounts > 1 and p_provider <> 'stripe' then
+  foreach v_name in array p_names loop
+    if v_name like '________-____-____-____-____________' and translate(v_name, '0123456789abcdef', '') = '----' then
+      v_ids := v_ids || v_name::pg_catalog.uuid;
+    else
+      v_others := v_others || v_name;
+    end if;
+  end loop;
+  if v_ids <> '{}' then
+    v_accounts := array(select u.id from auth.users as u where u.id = any (v_ids) order by array_position(v_ids, u.id));
+  end if;
+  if v_others <> '{}' then
+    for v_user_id in
+      select c.user_id
+      from credits_private.store_customers as c
+      where c.provider = p_provider and c.name = any (v_others)
+      order by array_position(v_others, c.name)
+    loop
+      v_accounts := v_accounts || v_user_id;
+      v_known := v_known + 1;
+    end loop;
+  end if;
+  if p_provider <> 'stripe' and v_accounts[1] <> any (v_accounts) then
+    if not p_is_asked then
+      return null;
+    end if;
     raise exception using
       errcode = '22023',
       message = 'ambiguous_user',
-      detail = json_build_object('accounts', v_accounts),
+      detail = '{}',
       hint = 'The names in this event belong to more than one account.';
   end if;
-  return v_user_id;
+  if v_accounts[1] is not null and v_known < cardinality(v_others) then
+    perform credits_private.learn_names(p_provider, v_others, v_accounts[1]);
+  end if;
+  return v_accounts[1];
 end;
 $$;
 
-comment on function credits_private.find_user(text, text[]) is
-  'The account that a provider''s names belong to, or null. Raises 22023 ambiguous_user.';
+comment on function credits_private.find_user(text, text[], boolean) is
+  'The account that a provider''s names belong to, or null; remembers the names that are new. Raises 22023 ambiguous_user.';
 
-revoke all on function credits_private.find_user(text, text[]) from public, anon, authenticated, service_role;
+revoke all on function credits_private.find_user(text, text[], boolean) from public, anon, authenticated, service_role;

@@ -1,6 +1,4 @@
--- learn_names: remembers which user the names beside theirs belong to, and runs what was parked under them.
---
--- Ids of users are not learned: they speak for themselves.
+-- learn_names: remembers whose names these are, and runs what was parked under them. Each name once, to who had it first.
 
 create or replace function credits_private.learn_names(
   p_provider text,
@@ -13,21 +11,18 @@ create or replace function credits_private.learn_names(
   set search_path = ''
 as $$
 declare
-  v_learned pg_catalog.text[];
+  v_learned pg_catalog.text[] := '{}';
+  v_name pg_catalog.text;
 begin
-  with learned as (
+  foreach v_name in array p_names loop
     insert into credits_private.store_customers (provider, name, user_id)
-    select distinct p_provider, n.name, p_user_id
-    from unnest(p_names) as n (name)
-    where n.name !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-      and not exists (
-        select from credits_private.store_customers as c where c.provider = p_provider and c.name = n.name
-      )
-    on conflict (provider, name) do nothing
-    returning name
-  )
-  select array_agg(l.name) into v_learned from learned as l;
-  if v_learned is not null then
+    values (p_provider, v_name, p_user_id)
+    on conflict (provider, name) do nothing;
+    if found then
+      v_learned := v_learned || v_name;
+    end if;
+  end loop;
+  if v_learned <> '{}' then
     perform credits_private.run_parked_events(v_learned);
   end if;
 end;

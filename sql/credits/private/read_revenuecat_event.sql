@@ -7,10 +7,9 @@
 create or replace function credits_private.read_revenuecat_event(
   p_body jsonb
 )
-  returns setof credits_private.store_fact
+  returns credits_private.store_fact[]
   language plpgsql
   immutable
-  rows 1
   set search_path = ''
 as $$
 declare
@@ -65,13 +64,11 @@ begin
     if v_type = 'TEST' then
       v_fact.names := '{}';
     end if;
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
 
   if v_fact.kind = 'alias' then
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
 
   if v_fact.kind = 'transfer' then
@@ -86,16 +83,14 @@ begin
     v_fact.former_names := credits_private.clean_names(
       array(select n.name from jsonb_array_elements_text(v_event -> 'transferred_from') as n (name))
     );
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
 
   -- from here on the event is about a transaction
   if v_event -> 'is_family_share' = 'true' then
     v_fact.kind := 'nothing';
     v_fact.ref := 'family_share';
-    return next v_fact;
-    return;
+    return array[v_fact];
   end if;
   perform credits_private.require_text(v_event, 'store');
   v_fact.transaction_ids := array[credits_private.require_text(v_event, 'transaction_id')];
@@ -140,7 +135,7 @@ begin
       );
     end if;
   end if;
-  return next v_fact;
+  return array[v_fact];
 end;
 $$;
 

@@ -8,10 +8,9 @@
 create or replace function credits_private.read_stripe_event(
   p_body jsonb
 )
-  returns setof credits_private.store_fact
+  returns credits_private.store_fact[]
   language plpgsql
   immutable
-  rows 1
   set search_path = ''
 as $$
 declare
@@ -23,6 +22,7 @@ declare
   v_refund pg_catalog.jsonb;
   v_status pg_catalog.text := v_object ->> 'status';
   v_fact credits_private.store_fact;
+  v_facts credits_private.store_fact[] := '{}';
 begin
   if jsonb_typeof(v_object) is distinct from 'object' then
     perform credits_private.refuse_shape('data.object');
@@ -42,8 +42,7 @@ begin
   ) then
     if v_object ->> 'mode' is distinct from 'payment' then
       v_fact.kind := 'alias';  -- an invoice brings the credits; the session tells whose customer it is
-      return next v_fact;
-      return;
+      return array[v_fact];
     end if;
     v_fact.kind := 'payment';
     v_fact.transaction_ids := array_remove(
@@ -68,15 +67,14 @@ begin
       v_fact.quantity := credits_private.read_quantity(v_metadata -> 'quantity');
       v_fact.list_cents := (v_object ->> 'amount_subtotal')::bigint;
       v_fact.price_cents := least(v_fact.list_cents, (v_object ->> 'amount_total')::bigint);
-      return next v_fact;
-      return;
+      return array[v_fact];
     end if;
     for v_line in select l.line from jsonb_array_elements(v_lines) as l (line) limit 100 loop
       v_fact.product_id := coalesce(v_line #>> '{price,metadata,product_id}', v_line #>> '{price,id}');
       v_fact.quantity := credits_private.read_quantity(v_line -> 'quantity');
       v_fact.list_cents := (v_line ->> 'amount_subtotal')::bigint;
       v_fact.price_cents := least(v_fact.list_cents, (v_line ->> 'amount_total')::bigint);
-      return next v_fact;
+      v_facts := v_facts || v_fact;
     end loop;
 
   elsif v_type = 'payment_intent.succeeded' then
@@ -87,15 +85,14 @@ begin
     v_fact.product_id := v_metadata ->> 'product_id';
     if v_fact.product_id is null then
       v_fact.kind := 'link';  -- its session or invoice says what was bought
-      return next v_fact;
-      return;
+      return array[v_fact];
     end if;
     v_fact.kind := 'payment';
     v_fact.stage := 2;
     v_fact.quantity := credits_private.read_quantity(v_metadata -> 'quantity');
     v_fact.price_cents := (v_object ->> 'amount_received')::bigint;
     v_fact.list_cents := v_fact.price_cents;
-    return next v_fact;
+    v_facts := v_facts || v_fact;
 
   elsif v_type in ('invoice.paid', 'invoice.payment_succeeded') then
     v_fact.kind := 'payment';
@@ -127,7 +124,7 @@ begin
       v_fact.price_cents := least(v_fact.list_cents, (v_object ->> 'amount_paid')::bigint);
       v_fact.is_trial := v_fact.list_cents = 0;
       v_fact.until := to_timestamp(least((v_line #>> '{period,end}')::bigint, 253402300799));
-      return next v_fact;
+      v_facts := v_facts || v_fact;
     end loop;
 
   elsif v_type = 'invoice_payment.paid' then
@@ -135,7 +132,7 @@ begin
     v_fact.transaction_ids := array_remove(
       array[v_object #>> '{payment,payment_intent}', credits_private.require_text(v_object, 'invoice')], null
     );
-    return next v_fact;
+    v_facts := v_facts || v_fact;
 
   elsif v_type in ('charge.refunded', 'refund.created', 'refund.updated', 'refund.failed', 'charge.refund.updated') then
     v_fact.names := '{}';
@@ -159,7 +156,7 @@ begin
       if v_object -> 'refunded' = 'true' then
         v_fact.cents := greatest(v_fact.cents, v_fact.basis_cents);
       end if;
-      return next v_fact;
+      v_facts := v_facts || v_fact;
       v_lines := v_object #> '{refunds,data}';  -- older versions of the API tell the refunds too
     else
       v_lines := jsonb_build_array(v_object);
@@ -174,7 +171,7 @@ begin
           when v_refund ->> 'status' = 'requires_action' then 0
           else 1
         end;
-        return next v_fact;
+        v_facts := v_facts || v_fact;
       end loop;
     end if;
 
@@ -198,7 +195,7 @@ begin
       when starts_with(v_status, 'warning_') or v_status = 'charge_refunded' then 0
       else 1
     end;
-    return next v_fact;
+    v_facts := v_facts || v_fact;
 
   else
     v_fact.kind := 'nothing';
@@ -207,11 +204,12 @@ begin
         then 'changes_nothing'
       else 'unknown_type'
     end;
-    return next v_fact;
+    v_facts := v_facts || v_fact;
   end if;
   if v_fact.kind not in ('nothing', 'alias') and coalesce(cardinality(v_fact.transaction_ids), 0) = 0 then
     perform credits_private.refuse_shape('payment_intent');
   end if;
+  return v_facts;
 end;
 $$;
 

@@ -18,7 +18,7 @@ begin
   if v_user_id is not null then
     perform credits_private.lock_account(v_user_id);
   end if;
-  v_claim := credits_private.open_transaction(p_fact.store, p_fact.environment, p_fact.transaction_ids);
+  v_claim := credits_private.open_transaction(p_fact.store, p_fact.environment, p_fact.transaction_ids, null, null);
   if v_claim.is_closed then
     raise exception using
       errcode = 'PT410',
@@ -27,7 +27,13 @@ begin
       hint = 'This transaction belonged to an account that was deleted.';
   end if;
   if v_claim.user_id <> v_user_id or v_user_id is null then
-    perform from public.user_credits as a where a.user_id = v_claim.user_id for no key update nowait;
+    perform from public.user_credits as a where a.user_id = v_claim.user_id for no key update skip locked;
+    if v_claim.user_id is not null and not found then
+      raise deadlock_detected using
+        message = 'claimed_meanwhile',
+        detail = '{}',
+        hint = 'The purchase came in between: try again.';
+    end if;
   end if;
   if p_fact.kind <> 'link' then
     perform credits_private.keep_fact(

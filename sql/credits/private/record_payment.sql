@@ -1,8 +1,8 @@
 -- record_payment: a product was bought, or is being paid for; whoever says so, it is one purchase.
 --
 -- Claim and grant are steps of their own, each right when it runs again. Balance first, then the claim, as everywhere. What
--- the product is worth is written down on the first call and holds for ever; a second provider that tells of the same transaction
--- adds nothing, under whatever product name.
+-- the product is worth is written down on the first call and holds for ever; a second provider that tells of the same
+-- transaction adds nothing, under whatever product name.
 
 create or replace function credits_private.record_payment(
   p_user_id uuid,
@@ -21,10 +21,12 @@ declare
   v_product public.credit_products;
   v_purchase public.purchase_transactions;
   v_now pg_catalog.timestamptz;
-  v_quantity integer := coalesce(p_fact.quantity, 1);
 begin
   perform credits_private.lock_account(p_user_id);
-  v_claim := credits_private.open_transaction(p_fact.store, p_fact.environment, p_fact.transaction_ids);
+  v_now := credits_private.now();
+  v_claim := credits_private.open_transaction(
+    p_fact.store, p_fact.environment, p_fact.transaction_ids, p_user_id, p_provider
+  );
   if v_claim.is_closed then
     raise exception using
       errcode = 'PT410',
@@ -35,61 +37,76 @@ begin
     raise exception using
       errcode = 'PT409',
       message = 'purchase_conflict',
-      detail = json_build_object('store', p_fact.store, 'transaction_id', v_claim.transaction_id),
+      detail = json_build_object('store', p_fact.store, 'transaction_id', p_fact.transaction_ids[1]),
       hint = 'This transaction has been credited already.';
   end if;
-  v_now := credits_private.now();
 
-  if v_claim.user_id is not null then
+  select p.* into v_purchase
+  from public.purchase_transactions as p
+  where p.user_id = p_user_id
+    and p.store = v_claim.store
+    and p.environment = v_claim.environment
+    and p.transaction_id = v_claim.transaction_id
+    and p.product_id = p_fact.product_id;
+  if not found and v_claim.provider <> p_provider then
     select p.* into v_purchase
     from public.purchase_transactions as p
     where p.user_id = p_user_id
       and p.store = v_claim.store
       and p.environment = v_claim.environment
       and p.transaction_id = v_claim.transaction_id
-      and (p.product_id = p_fact.product_id or p.provider <> p_provider)
-    order by p.product_id = p_fact.product_id desc, p.product_id
+    order by p.product_id
     limit 1;
   end if;
-
-  if v_purchase.user_id is null then
-    v_product := credits_private.find_product(p_fact, p_at);
-    perform credits_private.check_sandbox(p_user_id, p_fact.environment);
-    update credits_private.purchase_claims as c
-    set user_id = p_user_id, provider = coalesce(c.provider, p_provider), claimed_at = coalesce(c.claimed_at, v_now)
-    where c.store = v_claim.store and c.environment = v_claim.environment and c.transaction_id = v_claim.transaction_id
-    returning c.* into v_claim;
-    insert into public.purchase_transactions as p (
-      user_id, store, environment, transaction_id, product_id, provider, status, credits, quantity, price_cents,
-      currency, entitlements, entitled_until, payload, verified_at, created_at
-    )
-    values (
-      p_user_id, v_claim.store, v_claim.environment, v_claim.transaction_id, p_fact.product_id, p_provider,
-      case p_fact.stage when 0 then 'pending' when 1 then 'failed' else 'completed' end::public.purchase_status,
-      case when p_fact.is_trial then v_product.trial_credits else v_product.credits + v_product.bonus_credits end
-        * v_quantity,
-      v_quantity, p_fact.price_cents, p_fact.currency,
-      array(
-        select distinct e.name
-        from unnest(array_append(p_fact.entitlements, v_product.entitlement)) as e (name)
-        where length(e.name) between 1 and 100
-        order by e.name
-      ),
-      p_fact.until, p_payload, case when p_fact.stage = 2 then v_now end, v_now
-    )
-    returning p.* into v_purchase;
-  else
+  if v_purchase.user_id is not null then
     update public.purchase_transactions as p
     set
       verified_at = coalesce(p.verified_at, case when p_fact.stage = 2 then v_now end),
       status = case when p.status = 'pending' and p_fact.stage = 1 then 'failed' else p.status end,
-      price_cents = least(p.price_cents, case when p_fact.currency = coalesce(p.currency, p_fact.currency) then p_fact.price_cents end),
+      price_cents = least(
+        p.price_cents, case when p_fact.currency = coalesce(p.currency, p_fact.currency) then p_fact.price_cents end
+      ),
       currency = coalesce(p.currency, case when p_fact.price_cents is not null then p_fact.currency end)
     where p.user_id = p_user_id
       and p.store = v_purchase.store
       and p.environment = v_purchase.environment
       and p.transaction_id = v_purchase.transaction_id
       and p.product_id = v_purchase.product_id
+    returning p.* into v_purchase;
+  else
+    v_product := credits_private.find_product(p_fact, p_at);
+    if p_fact.environment <> 'PRODUCTION' then
+      perform credits_private.check_sandbox(p_user_id);
+    end if;
+    v_purchase.user_id := p_user_id;
+    v_purchase.store := v_claim.store;
+    v_purchase.environment := v_claim.environment;
+    v_purchase.transaction_id := v_claim.transaction_id;
+    v_purchase.product_id := p_fact.product_id;
+    v_purchase.quantity := coalesce(p_fact.quantity, 1);
+    v_purchase.credits := v_purchase.quantity * case
+      when p_fact.is_trial then v_product.trial_credits
+      else v_product.credits + v_product.bonus_credits
+    end;
+    v_purchase.entitlements := coalesce(p_fact.entitlements, '{}');
+    if v_product.entitlement is not null and v_product.entitlement <> all (v_purchase.entitlements) then
+      v_purchase.entitlements := v_purchase.entitlements || v_product.entitlement;
+    end if;
+    v_purchase.created_at := v_now;
+    v_purchase.status := case p_fact.stage when 0 then 'pending' when 1 then 'failed' else 'completed' end;
+    if p_fact.stage = 2 then
+      v_purchase.verified_at := v_now;
+      v_purchase.seq := credits_private.grant_purchase(v_purchase);
+    end if;
+    insert into public.purchase_transactions as p (
+      user_id, store, environment, transaction_id, product_id, provider, status, credits, quantity, price_cents,
+      currency, entitlements, entitled_until, seq, payload, verified_at, created_at
+    )
+    values (
+      p_user_id, v_purchase.store, v_purchase.environment, v_purchase.transaction_id, v_purchase.product_id, p_provider,
+      v_purchase.status, v_purchase.credits, v_purchase.quantity, p_fact.price_cents, p_fact.currency,
+      v_purchase.entitlements, p_fact.until, v_purchase.seq, p_payload, v_purchase.verified_at, v_purchase.created_at
+    )
     returning p.* into v_purchase;
   end if;
 
@@ -99,14 +116,24 @@ begin
       coalesce(p_fact.until, 'infinity')
     );
   end if;
-  perform credits_private.settle_transaction(v_claim);
-  select p.* into v_purchase
-  from public.purchase_transactions as p
-  where p.user_id = p_user_id
-    and p.store = v_purchase.store
-    and p.environment = v_purchase.environment
-    and p.transaction_id = v_purchase.transaction_id
-    and p.product_id = v_purchase.product_id;
+  if p_fact.is_trial and v_purchase.payload ->> 'type' = 'VIRTUAL_CURRENCY_TRANSACTION' then
+    perform credits_private.correct_trial(v_claim, v_purchase, p_at);
+  end if;
+  -- an ordinary purchase is complete by now: no fact is known of it
+  if v_purchase.verified_at is not null and v_purchase.seq is null or exists (
+    select
+    from credits_private.purchase_facts as f
+    where f.store = v_claim.store and f.environment = v_claim.environment and f.transaction_id = v_claim.transaction_id
+  ) then
+    perform credits_private.settle_transaction(v_claim);
+    select p.* into v_purchase
+    from public.purchase_transactions as p
+    where p.user_id = p_user_id
+      and p.store = v_purchase.store
+      and p.environment = v_purchase.environment
+      and p.transaction_id = v_purchase.transaction_id
+      and p.product_id = v_purchase.product_id;
+  end if;
   return v_purchase;
 end;
 $$;

@@ -13,45 +13,37 @@ create or replace function credits_private.refresh_entitlements(
   set search_path = ''
 as $$
 declare
-  v_now pg_catalog.timestamptz := credits_private.now();
+  v_name pg_catalog.text;
+  v_store pg_catalog.text;
+  v_until pg_catalog.timestamptz;
+  v_row public.user_entitlements;
 begin
-  with wanted as (
-    select
-      n.name,
-      b.until,
-      b.store,
-      e.granted_by,
-      case when e.granted_by is not null then coalesce(e.granted_until, 'infinity') end as granted_until
-    from (select distinct u.name from unnest(p_entitlements) as u (name)) as n
-    left join public.user_entitlements as e on e.user_id = p_user_id and e.entitlement = n.name
-    left join lateral (
-      select coalesce(p.entitled_until, 'infinity') as until, p.store
-      from public.purchase_transactions as p
-      where p.user_id = p_user_id and p.status = 'completed' and n.name = any (p.entitlements)
-      order by 1 desc, 2
-      limit 1
-    ) as b on true
-  ),
-  gone as (
-    delete from public.user_entitlements as e
-    using wanted as w
-    where e.user_id = p_user_id and e.entitlement = w.name and w.until is null and w.granted_by is null
-  )
-  insert into public.user_entitlements as e (user_id, entitlement, active_until, source, updated_at)
-  select
-    p_user_id,
-    w.name,
-    nullif(greatest(w.until, w.granted_until), 'infinity'),
-    case when w.until is null or w.until < w.granted_until then w.granted_by else w.store end,
-    v_now
-  from wanted as w
-  where w.until is not null or w.granted_by is not null
-  on conflict (user_id, entitlement) do update
-  set
-    active_until = excluded.active_until,
-    source = excluded.source,
-    updated_at = excluded.updated_at
-  where (e.active_until, e.source) is distinct from (excluded.active_until, excluded.source);
+  foreach v_name in array p_entitlements loop
+    select p.store, coalesce(p.entitled_until, 'infinity')
+    into v_store, v_until
+    from public.purchase_transactions as p
+    where p.user_id = p_user_id and p.status = 'completed' and v_name = any (p.entitlements)
+    order by p.entitled_until desc nulls first, p.store
+    limit 1;
+    select e.* into v_row
+    from public.user_entitlements as e
+    where e.user_id = p_user_id and e.entitlement = v_name;
+    if v_row.granted_by is not null and (v_until is null or v_until < coalesce(v_row.granted_until, 'infinity')) then
+      v_store := v_row.granted_by;
+      v_until := coalesce(v_row.granted_until, 'infinity');
+    end if;
+    if v_until is null then
+      delete from public.user_entitlements as e where e.user_id = p_user_id and e.entitlement = v_name;
+    elsif v_row.user_id is null or (v_row.active_until, v_row.source) is distinct from (nullif(v_until, 'infinity'), v_store) then
+      insert into public.user_entitlements as e (user_id, entitlement, active_until, source, updated_at)
+      values (p_user_id, v_name, nullif(v_until, 'infinity'), v_store, credits_private.now())
+      on conflict (user_id, entitlement) do update
+      set
+        active_until = excluded.active_until,
+        source = excluded.source,
+        updated_at = excluded.updated_at;
+    end if;
+  end loop;
 end;
 $$;
 

@@ -18,7 +18,7 @@ begin
     select e.provider, e.event_id
     from credits_private.store_events as e
     where (e.provider, e.event_id) in (
-        select p.provider, p.event_id from credits_private.parked_events as p where p.name = any (p_names)
+        select p.provider, p.event_id from credits_private.store_event_names as p where p.name = any (p_names)
       )
       and e.state = 'parked'
     order by e.received_at, e.provider, e.event_id

@@ -23,7 +23,9 @@ begin
       hint = 'There is no such event: credits-db events list.';
   end if;
   if v_event.body is not null then
-    v_event := credits_private.save_store_event(credits_private.attempt_store_event(v_event));
+    v_event := credits_private.save_store_event(
+      credits_private.attempt_store_event(v_event, credits_private.read_json(v_event.body))
+    );
   end if;
   return credits_private.show_store_event(v_event);
 end;

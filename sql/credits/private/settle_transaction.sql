@@ -15,9 +15,8 @@ as $$
 declare
   v_purchase public.purchase_transactions;
   v_was public.purchase_transactions;
-  v_metadata pg_catalog.jsonb;
   v_share numeric;
-  v_target bigint;
+  v_change bigint;
 begin
   for v_was in
     select p.*
@@ -30,30 +29,23 @@ begin
     order by p.product_id
   loop
     v_purchase := v_was;
-    v_metadata := jsonb_build_object(
-      'store', v_was.store, 'environment', v_was.environment, 'transaction_id', v_was.transaction_id,
-      'product_id', v_was.product_id
-    );
-    if v_was.seq is null and v_was.credits > 0 then
-      v_purchase.seq := (credits_private.post(
-        v_was.user_id, 'purchase', v_was.credits, 'Purchase of ' || v_was.product_id, v_metadata,
-        concat_ws(':', 'credits:purchase', v_was.store, v_was.environment, v_was.transaction_id, v_was.product_id)
-      )).seq;
+    if v_was.seq is null then
+      v_purchase.seq := credits_private.grant_purchase(v_was);
     end if;
     v_share := credits_private.refunded_share(v_was);
-    v_target := round(v_was.credits * v_share);
-    if v_target > v_was.refunded_credits then
+    v_purchase.refunded_credits := round(v_was.credits * v_share);
+    v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end;
+    v_change := v_was.refunded_credits - v_purchase.refunded_credits;
+    if v_change < 0 then
       perform credits_private.post(
-        v_was.user_id, 'clawback', v_was.refunded_credits - v_target, 'Refund of ' || v_was.product_id, v_metadata, null
+        v_was.user_id, 'clawback', v_change, 'Refund of ' || v_was.product_id, credits_private.name_purchase(v_was), null
       );
-    elsif v_target < v_was.refunded_credits then
+    elsif v_change > 0 then
       perform credits_private.post(
-        v_was.user_id, 'clawback_reversal', v_was.refunded_credits - v_target,
-        'Refund of ' || v_was.product_id || ' taken back', v_metadata, null
+        v_was.user_id, 'clawback_reversal', v_change, 'Refund of ' || v_was.product_id || ' taken back',
+        credits_private.name_purchase(v_was), null
       );
     end if;
-    v_purchase.refunded_credits := v_target;
-    v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end;
     if v_was.entitlements <> '{}' then
       select nullif(
         least(
@@ -81,6 +73,8 @@ begin
         and p.environment = v_was.environment
         and p.transaction_id = v_was.transaction_id
         and p.product_id = v_was.product_id;
+    end if;
+    if v_was.entitlements <> '{}' then
       perform credits_private.refresh_entitlements(v_was.user_id, v_was.entitlements);
     end if;
   end loop;

@@ -15,23 +15,26 @@ create or replace function credits_private.take_store_event(
   set search_path = ''
 as $$
 declare
-  v_text pg_catalog.text := p_body::pg_catalog.text;
+  v_document pg_catalog.jsonb := credits_private.read_json(p_body);
+  v_head pg_catalog.jsonb := case p_provider when 'revenuecat' then v_document -> 'event' else v_document end;
   v_event credits_private.store_events;
-  v_id pg_catalog.jsonb;
+  v_id pg_catalog.text;
 begin
-  v_id := credits_private.read_event_id(p_provider, p_body);
-  v_event.provider := p_provider;
-  v_event.event_id := coalesce(v_id ->> 'id', 'sha256:' || encode(sha256(convert_to(v_text, 'UTF8')), 'hex'));
+  if jsonb_typeof(v_head -> 'id') = 'string' and length(v_head ->> 'id') between 1 and 255 then
+    v_id := v_head ->> 'id';
+  else
+    v_id := 'sha256:' || encode(sha256(convert_to(p_body::pg_catalog.text, 'UTF8')), 'hex');
+  end if;
   select e.* into v_event
   from credits_private.store_events as e
-  where e.provider = v_event.provider and e.event_id = v_event.event_id;
+  where e.provider = p_provider and e.event_id = v_id;
   if v_event.state in ('processed', 'ignored') or v_event.state is not null and p_deferred then
     return credits_private.show_store_event(v_event);
   end if;
   if v_event.state is null then
     v_event.provider := p_provider;
-    v_event.event_id := coalesce(v_id ->> 'id', 'sha256:' || encode(sha256(convert_to(v_text, 'UTF8')), 'hex'));
-    v_event.type := v_id ->> 'type';
+    v_event.event_id := v_id;
+    v_event.type := left(case when jsonb_typeof(v_head -> 'type') = 'string' then v_head ->> 'type' end, 255);
     v_event.state := 'pending';
     v_event.details := '{}';
     v_event.attempts := 0;
@@ -40,7 +43,7 @@ begin
     v_event.body := p_body;
   end if;
   if not p_deferred then
-    v_event := credits_private.attempt_store_event(v_event);
+    v_event := credits_private.attempt_store_event(v_event, v_document);
   end if;
   return credits_private.show_store_event(credits_private.save_store_event(v_event));
 end;

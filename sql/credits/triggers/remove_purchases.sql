@@ -11,6 +11,7 @@ create or replace function credits_private.remove_purchases()
 as $$
 declare
   v_name pg_catalog.text := old.user_id::pg_catalog.text;
+  v_event record;
 begin
   delete from public.user_entitlements as e where e.user_id = old.user_id;
   delete from public.purchase_transactions as p where p.user_id = old.user_id;
@@ -18,22 +19,22 @@ begin
   set user_id = null, is_closed = true
   where c.user_id = old.user_id;
   delete from credits_private.store_customers as c where c.user_id = old.user_id;
-  update credits_private.store_events as e
-  set
-    user_id = null,
-    retry_at = null,
-    state = case when e.state in ('pending', 'parked') then 'ignored' else e.state end,
-    reason = case when e.state in ('pending', 'parked') then 'account_closed' else e.reason end,
-    body = null,
-    body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
-  where e.user_id = old.user_id
-    or (e.provider, e.event_id) in (
-      select p.provider, p.event_id from credits_private.parked_events as p where p.name = v_name
-    );
-  delete from credits_private.parked_events as e
-  where (e.provider, e.event_id) in (
-    select p.provider, p.event_id from credits_private.parked_events as p where p.name = v_name
-  );
+  for v_event in
+    select e.provider, e.event_id from credits_private.store_events as e where e.user_id = old.user_id
+    union
+    select n.provider, n.event_id from credits_private.store_event_names as n where n.name = v_name
+  loop
+    update credits_private.store_events as e
+    set
+      user_id = null,
+      retry_at = null,
+      state = case when e.state in ('pending', 'parked') then 'ignored' else e.state end,
+      reason = case when e.state in ('pending', 'parked') then 'account_closed' else e.reason end,
+      body = null,
+      body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
+    where e.provider = v_event.provider and e.event_id = v_event.event_id;
+  end loop;
+  delete from credits_private.store_event_names as n where n.name = v_name;
   update credits_private.settings as s
   set value = array_to_string(array_remove(string_to_array(s.value, ','), v_name), ',')
   where s.name = 'sandbox_users' and strpos(s.value, v_name) > 0;
