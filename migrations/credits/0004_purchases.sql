@@ -1238,6 +1238,7 @@ declare
   v_line pg_catalog.jsonb;
   v_refund pg_catalog.jsonb;
   v_status pg_catalog.text := v_object ->> 'status';
+  v_name pg_catalog.text;
   v_fact credits_private.store_fact;
   v_facts credits_private.store_fact[] := '{}';
 begin
@@ -1246,11 +1247,18 @@ begin
   end if;
   v_fact.store := 'stripe';
   v_fact.environment := case p_body -> 'livemode' when 'true' then 'PRODUCTION' when 'false' then 'SANDBOX' end;
-  v_fact.names := credits_private.clean_names(array[
+  -- a reference that is no id of a user (a partner's code, say) is nobody's name
+  foreach v_name in array credits_private.clean_names(array[
     v_object ->> 'client_reference_id', v_metadata ->> 'user_id',
-    v_object #>> '{subscription_details,metadata,user_id}', v_object #>> '{parent,subscription_details,metadata,user_id}',
-    coalesce(v_object #>> '{customer,id}', v_object ->> 'customer')
-  ]);
+    v_object #>> '{subscription_details,metadata,user_id}', v_object #>> '{parent,subscription_details,metadata,user_id}'
+  ]) loop
+    if v_name like '________-____-____-____-____________' then
+      v_fact.names := v_fact.names || v_name;
+    end if;
+  end loop;
+  v_fact.names := v_fact.names || credits_private.clean_names(
+    array[coalesce(v_object #>> '{customer,id}', v_object ->> 'customer')]
+  );
   v_fact.currency := upper(v_object ->> 'currency');
   v_fact.ref := 'changes_nothing';
 
@@ -1301,7 +1309,8 @@ begin
     );
     v_fact.product_id := v_metadata ->> 'product_id';
     if v_fact.product_id is null then
-      v_fact.kind := 'link';  -- its session or invoice says what was bought
+      -- its session or invoice says what was bought; this may say that both are one
+      v_fact.kind := case when cardinality(v_fact.transaction_ids) > 1 then 'link' else 'nothing' end;
       return array[v_fact];
     end if;
     v_fact.kind := 'payment';
@@ -1570,43 +1579,43 @@ comment on function credits_private.find_user(text, text[], boolean) is
 revoke all on function credits_private.find_user(text, text[], boolean) from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/private/claimant.sql
--- claimant: who has this transaction already, under any of its names?
+-- from sql/credits/private/find_claim.sql
+-- find_claim: who has this transaction already, under any of its names?
 --
 -- Asked before any lock is taken, so that the balance can be locked before the claim: every path takes them in that order.
 
-create or replace function credits_private.claimant(
+create or replace function credits_private.find_claim(
   p_store text,
   p_environment text,
   p_transaction_ids text[]
 )
-  returns uuid
+  returns credits_private.purchase_claims
   language plpgsql
   stable
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid;
+  v_claim credits_private.purchase_claims;
 begin
   with recursive claims as (
-    select c.user_id, c.alias_of
+    select c.*
     from credits_private.purchase_claims as c
     where c.store = p_store and c.environment = p_environment and c.transaction_id = any (p_transaction_ids)
     union
-    select c.user_id, c.alias_of
+    select c.*
     from claims as a
     join credits_private.purchase_claims as c
       on c.store = p_store and c.environment = p_environment and c.transaction_id = a.alias_of
   )
-  select c.user_id into v_user_id from claims as c where c.user_id is not null limit 1;
-  return v_user_id;
+  select c.* into v_claim from claims as c where c.user_id is not null or c.is_closed limit 1;
+  return v_claim;
 end;
 $$;
 
-comment on function credits_private.claimant(text, text, text[]) is
-  'The user who has claimed a transaction, or null.';
+comment on function credits_private.find_claim(text, text, text[]) is
+  'The claim of a transaction that somebody has or had, or a null row.';
 
-revoke all on function credits_private.claimant(text, text, text[]) from public, anon, authenticated, service_role;
+revoke all on function credits_private.find_claim(text, text, text[]) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/join_claims.sql
@@ -2434,7 +2443,9 @@ create or replace function credits_private.record_fact(
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid := credits_private.claimant(p_fact.store, p_fact.environment, p_fact.transaction_ids);
+  v_user_id pg_catalog.uuid := (
+    credits_private.find_claim(p_fact.store, p_fact.environment, p_fact.transaction_ids)
+  ).user_id;
   v_claim credits_private.purchase_claims;
 begin
   if v_user_id is not null then
@@ -2734,7 +2745,9 @@ create or replace function credits_private.refund_purchase(
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid := credits_private.claimant(lower(p_store), p_environment, array[p_transaction_id]);
+  v_user_id pg_catalog.uuid := (
+    credits_private.find_claim(lower(p_store), p_environment, array[p_transaction_id])
+  ).user_id;
   v_claim credits_private.purchase_claims;
   v_known credits_private.purchase_facts;
   v_purchase public.purchase_transactions;
@@ -2808,14 +2821,7 @@ create or replace function credits_private.refuse_stranger(
   set search_path = ''
 as $$
 begin
-  if exists (
-    select
-    from credits_private.purchase_claims as c
-    where c.store = p_fact.store
-      and c.environment = p_fact.environment
-      and c.transaction_id = any (p_fact.transaction_ids)
-      and c.is_closed
-  ) then
+  if (credits_private.find_claim(p_fact.store, p_fact.environment, p_fact.transaction_ids)).is_closed then
     raise exception using
       errcode = 'PT410',
       message = 'account_closed',
@@ -2909,7 +2915,7 @@ begin
       when 'payment' then
         v_user_id := coalesce(
           credits_private.find_user(p_event.provider, v_fact.names, true),
-          credits_private.claimant(v_fact.store, v_fact.environment, v_fact.transaction_ids)
+          (credits_private.find_claim(v_fact.store, v_fact.environment, v_fact.transaction_ids)).user_id
         );
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
@@ -2983,6 +2989,7 @@ as $$
 declare
   v_event credits_private.store_events := p_event;
   v_facts credits_private.store_fact[] := '{}';
+  v_names pg_catalog.text[];
   v_state pg_catalog.text;
   v_message pg_catalog.text;
   v_detail pg_catalog.text;
@@ -3043,26 +3050,29 @@ begin
     when v_event.state in ('pending', 'parked')
       then v_event.processed_at + least(interval '1 minute' * power(2, least(v_event.attempts, 20) - 1), interval '1 day')
   end;
-  if v_event.user_id is null or v_facts[1].kind = 'transfer' then
-    -- and every id of a user that the body names, wherever that is
-    insert into credits_private.store_event_names (name, provider, event_id)
-    select n.name, v_event.provider, v_event.event_id
-    from unnest(v_facts) as f, unnest(f.names) as n (name)
-    union
-    select lower(m.match[1]), v_event.provider, v_event.event_id
-    from regexp_matches(
-      v_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
-    ) as m (match)
-    on conflict (name, provider, event_id) do nothing;
-  elsif p_event.user_id is null and p_event.attempts > 0 then
-    delete from credits_private.store_event_names as n
-    where n.name in (select unnest(f.names) from unnest(v_facts) as f)
-      and n.provider = v_event.provider
-      and n.event_id = v_event.event_id;
-  end if;
   if v_event.reason = 'account_closed' then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
+  elsif v_event.user_id is null or p_event.attempts > 0 or v_facts[1].kind = 'transfer' then
+    -- with every id of a user that the body names, wherever that is
+    v_names := array(
+      select n.name
+      from unnest(v_facts) as f, unnest(f.names) as n (name)
+      union
+      select lower(m.match[1])
+      from regexp_matches(
+        v_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
+      ) as m (match)
+    );
+    if v_event.user_id is null or v_facts[1].kind = 'transfer' then
+      insert into credits_private.store_event_names (name, provider, event_id)
+      select n.name, v_event.provider, v_event.event_id
+      from unnest(v_names) as n (name)
+      on conflict (name, provider, event_id) do nothing;
+    else
+      delete from credits_private.store_event_names as n
+      where n.name = any (v_names) and n.provider = v_event.provider and n.event_id = v_event.event_id;
+    end if;
   end if;
   return v_event;
 end;

@@ -63,7 +63,7 @@
 \ir private/read_json.sql
 \ir private/learn_names.sql
 \ir private/find_user.sql
-\ir private/claimant.sql
+\ir private/find_claim.sql
 \ir private/join_claims.sql
 \ir private/open_transaction.sql
 \ir private/keep_fact.sql

@@ -38,7 +38,7 @@ begin
       when 'payment' then
         v_user_id := coalesce(
           credits_private.find_user(p_event.provider, v_fact.names, true),
-          credits_private.claimant(v_fact.store, v_fact.environment, v_fact.transaction_ids)
+          (credits_private.find_claim(v_fact.store, v_fact.environment, v_fact.transaction_ids)).user_id
         );
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);

@@ -16,6 +16,7 @@ as $$
 declare
   v_event credits_private.store_events := p_event;
   v_facts credits_private.store_fact[] := '{}';
+  v_names pg_catalog.text[];
   v_state pg_catalog.text;
   v_message pg_catalog.text;
   v_detail pg_catalog.text;
@@ -76,26 +77,29 @@ begin
     when v_event.state in ('pending', 'parked')
       then v_event.processed_at + least(interval '1 minute' * power(2, least(v_event.attempts, 20) - 1), interval '1 day')
   end;
-  if v_event.user_id is null or v_facts[1].kind = 'transfer' then
-    -- and every id of a user that the body names, wherever that is
-    insert into credits_private.store_event_names (name, provider, event_id)
-    select n.name, v_event.provider, v_event.event_id
-    from unnest(v_facts) as f, unnest(f.names) as n (name)
-    union
-    select lower(m.match[1]), v_event.provider, v_event.event_id
-    from regexp_matches(
-      v_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
-    ) as m (match)
-    on conflict (name, provider, event_id) do nothing;
-  elsif p_event.user_id is null and p_event.attempts > 0 then
-    delete from credits_private.store_event_names as n
-    where n.name in (select unnest(f.names) from unnest(v_facts) as f)
-      and n.provider = v_event.provider
-      and n.event_id = v_event.event_id;
-  end if;
   if v_event.reason = 'account_closed' then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
+  elsif v_event.user_id is null or p_event.attempts > 0 or v_facts[1].kind = 'transfer' then
+    -- with every id of a user that the body names, wherever that is
+    v_names := array(
+      select n.name
+      from unnest(v_facts) as f, unnest(f.names) as n (name)
+      union
+      select lower(m.match[1])
+      from regexp_matches(
+        v_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
+      ) as m (match)
+    );
+    if v_event.user_id is null or v_facts[1].kind = 'transfer' then
+      insert into credits_private.store_event_names (name, provider, event_id)
+      select n.name, v_event.provider, v_event.event_id
+      from unnest(v_names) as n (name)
+      on conflict (name, provider, event_id) do nothing;
+    else
+      delete from credits_private.store_event_names as n
+      where n.name = any (v_names) and n.provider = v_event.provider and n.event_id = v_event.event_id;
+    end if;
   end if;
   return v_event;
 end;

@@ -21,6 +21,7 @@ declare
   v_line pg_catalog.jsonb;
   v_refund pg_catalog.jsonb;
   v_status pg_catalog.text := v_object ->> 'status';
+  v_name pg_catalog.text;
   v_fact credits_private.store_fact;
   v_facts credits_private.store_fact[] := '{}';
 begin
@@ -29,11 +30,18 @@ begin
   end if;
   v_fact.store := 'stripe';
   v_fact.environment := case p_body -> 'livemode' when 'true' then 'PRODUCTION' when 'false' then 'SANDBOX' end;
-  v_fact.names := credits_private.clean_names(array[
+  -- a reference that is no id of a user (a partner's code, say) is nobody's name
+  foreach v_name in array credits_private.clean_names(array[
     v_object ->> 'client_reference_id', v_metadata ->> 'user_id',
-    v_object #>> '{subscription_details,metadata,user_id}', v_object #>> '{parent,subscription_details,metadata,user_id}',
-    coalesce(v_object #>> '{customer,id}', v_object ->> 'customer')
-  ]);
+    v_object #>> '{subscription_details,metadata,user_id}', v_object #>> '{parent,subscription_details,metadata,user_id}'
+  ]) loop
+    if v_name like '________-____-____-____-____________' then
+      v_fact.names := v_fact.names || v_name;
+    end if;
+  end loop;
+  v_fact.names := v_fact.names || credits_private.clean_names(
+    array[coalesce(v_object #>> '{customer,id}', v_object ->> 'customer')]
+  );
   v_fact.currency := upper(v_object ->> 'currency');
   v_fact.ref := 'changes_nothing';
 
@@ -84,7 +92,8 @@ begin
     );
     v_fact.product_id := v_metadata ->> 'product_id';
     if v_fact.product_id is null then
-      v_fact.kind := 'link';  -- its session or invoice says what was bought
+      -- its session or invoice says what was bought; this may say that both are one
+      v_fact.kind := case when cardinality(v_fact.transaction_ids) > 1 then 'link' else 'nothing' end;
       return array[v_fact];
     end if;
     v_fact.kind := 'payment';

@@ -12,7 +12,9 @@ create or replace function credits_private.record_fact(
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid := credits_private.claimant(p_fact.store, p_fact.environment, p_fact.transaction_ids);
+  v_user_id pg_catalog.uuid := (
+    credits_private.find_claim(p_fact.store, p_fact.environment, p_fact.transaction_ids)
+  ).user_id;
   v_claim credits_private.purchase_claims;
 begin
   if v_user_id is not null then

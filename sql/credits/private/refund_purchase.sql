@@ -16,7 +16,9 @@ create or replace function credits_private.refund_purchase(
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid := credits_private.claimant(lower(p_store), p_environment, array[p_transaction_id]);
+  v_user_id pg_catalog.uuid := (
+    credits_private.find_claim(lower(p_store), p_environment, array[p_transaction_id])
+  ).user_id;
   v_claim credits_private.purchase_claims;
   v_known credits_private.purchase_facts;
   v_purchase public.purchase_transactions;

@@ -9,14 +9,7 @@ create or replace function credits_private.refuse_stranger(
   set search_path = ''
 as $$
 begin
-  if exists (
-    select
-    from credits_private.purchase_claims as c
-    where c.store = p_fact.store
-      and c.environment = p_fact.environment
-      and c.transaction_id = any (p_fact.transaction_ids)
-      and c.is_closed
-  ) then
+  if (credits_private.find_claim(p_fact.store, p_fact.environment, p_fact.transaction_ids)).is_closed then
     raise exception using
       errcode = 'PT410',
       message = 'account_closed',
