@@ -197,6 +197,7 @@ grant usage on type public.maintenance_report to service_role;
 alter table credits_private.settings
   add column pattern text;
 alter table credits_private.settings
+  -- squawk-ignore ban-drop-constraint
   drop constraint settings_value_fits_kind;
 alter table credits_private.settings
   -- squawk-ignore constraint-missing-not-valid
@@ -369,6 +370,7 @@ create table public.purchase_transactions (
   status public.purchase_status not null,
   credits bigint not null,
   refunded_credits bigint not null default 0,
+  -- squawk-ignore prefer-bigint-over-int
   quantity integer not null default 1,
   price_cents bigint,
   currency text,
@@ -448,10 +450,13 @@ create table credits_private.purchase_claims (
   provider text,
   is_closed boolean not null default false,
   claimed_at timestamptz,
+  entitled_user_id uuid,
   constraint purchase_claims_pkey primary key (store, environment, transaction_id)
 );
 
 create index purchase_claims_user_id on credits_private.purchase_claims (user_id) where user_id is not null;
+create index purchase_claims_entitled_user_id on credits_private.purchase_claims (entitled_user_id)
+  where entitled_user_id is not null;
 
 comment on table credits_private.purchase_claims is
   'Whose a transaction of a store is, once for the whole database. Outlives the account, without its name.';
@@ -471,6 +476,8 @@ comment on column credits_private.purchase_claims.is_closed is
   'Whether the account that had it is gone: nobody else gets its credits.';
 comment on column credits_private.purchase_claims.claimed_at is
   'When it was claimed.';
+comment on column credits_private.purchase_claims.entitled_user_id is
+  'Who has its entitlements after a transfer; null for who claimed it, and the id of zeros once that account is gone.';
 
 revoke all on table credits_private.purchase_claims from public, anon, authenticated, service_role;
 -- end
@@ -489,6 +496,7 @@ create table credits_private.purchase_facts (
   kind text not null,
   ref text not null,
   product_id text,
+  -- squawk-ignore prefer-bigint-over-int
   stage integer not null,
   cents bigint,
   basis_cents bigint,
@@ -531,8 +539,8 @@ revoke all on table credits_private.purchase_facts from public, anon, authentica
 -- from sql/credits/tables/user_entitlements.sql
 -- user_entitlements: what a user may use, and until when.
 --
--- Folded from the purchases that carry an entitlement and are not refunded (refresh_entitlements), and from what
--- was granted by hand or came by a transfer, whichever lasts longer. Whether it is active is a question of the clock:
+-- Folded from the purchases that carry an entitlement and are not refunded (refresh_entitlements), one's own or
+-- transferred, and from what was granted by hand, whichever lasts longer. Whether it is active is a question of the clock:
 -- ask has_entitlement.
 
 create table public.user_entitlements (
@@ -557,7 +565,7 @@ comment on column public.user_entitlements.active_until is
 comment on column public.user_entitlements.source is
   'What makes it last so long: manual, transfer, or the store of a purchase.';
 comment on column public.user_entitlements.granted_by is
-  'How it came apart from purchases: manual or transfer; null where it did not.';
+  'How it came apart from purchases: manual, or transfer where the account that had bought it is gone; null where it did not.';
 comment on column public.user_entitlements.granted_until is
   'Until when that lasts; null for ever.';
 comment on column public.user_entitlements.updated_at is
@@ -615,6 +623,7 @@ create table credits_private.store_events (
   environment text,
   transaction_id text,
   product_id text,
+  -- squawk-ignore prefer-bigint-over-int
   attempts integer not null default 0,
   received_at timestamptz not null,
   processed_at timestamptz,
@@ -668,11 +677,11 @@ revoke all on table credits_private.store_events from public, anon, authenticate
 -- end
 
 -- from sql/credits/tables/store_event_names.sql
--- store_event_names: whom an event names, while it is nobody's.
+-- store_event_names: whom events name, beside their own users.
 --
 -- A sign-up looks here for the id of the new user, and an event that teaches a new name for that name, so that a purchase
 -- made before the account is credited the moment somebody is there to have it. A deletion looks here for bodies that
--- name the user without being theirs. An event that has its user needs no row.
+-- name the user without being theirs. Rows outlive the event's finding its user: they only ever find too much.
 
 create table credits_private.store_event_names (
   name text not null,
@@ -682,7 +691,7 @@ create table credits_private.store_event_names (
 );
 
 comment on table credits_private.store_event_names is
-  'Whom an event names, while it is nobody''s: parked events wait under these names.';
+  'Whom events name, beside their own users: parked events wait under these names.';
 comment on column credits_private.store_event_names.name is
   'The id of a user, or a provider''s name for one.';
 comment on column credits_private.store_event_names.provider is
@@ -917,7 +926,7 @@ create or replace function credits_private.refuse_shape(
 )
   returns void
   language plpgsql
-  immutable
+  stable
   set search_path = ''
 as $$
 begin
@@ -1015,7 +1024,7 @@ begin
       when upper(p_currency) in ('BHD', 'JOD', 'KWD', 'OMR', 'TND') then 1000
       else 100
     end
-  );
+  )::bigint;
 end;
 $$;
 
@@ -1040,7 +1049,7 @@ create or replace function credits_private.clean_names(
   set search_path = ''
 as $$
 declare
-  v_names pg_catalog.text[] := '{}';
+  v_names pg_catalog.text[] := '{}'::pg_catalog.text[];
   v_name pg_catalog.text;
 begin
   foreach v_name in array p_names[:100] loop
@@ -1214,6 +1223,41 @@ comment on function credits_private.read_revenuecat_event(jsonb) is
 revoke all on function credits_private.read_revenuecat_event(jsonb) from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/add_line.sql
+-- add_line: a line of an invoice or a session, put to those before it; two lines of one product are one purchase of both.
+
+create or replace function credits_private.add_line(
+  p_facts credits_private.store_fact[],
+  p_line credits_private.store_fact
+)
+  returns credits_private.store_fact[]
+  language plpgsql
+  immutable
+  set search_path = ''
+as $$
+declare
+  v_facts credits_private.store_fact[] := p_facts;
+begin
+  for v_n in 1 .. cardinality(v_facts) loop
+    if v_facts[v_n].product_id = p_line.product_id then
+      v_facts[v_n].quantity := v_facts[v_n].quantity + p_line.quantity;
+      v_facts[v_n].price_cents := v_facts[v_n].price_cents + p_line.price_cents;
+      v_facts[v_n].list_cents := v_facts[v_n].list_cents + p_line.list_cents;
+      v_facts[v_n].is_trial := v_facts[v_n].is_trial and p_line.is_trial;
+      v_facts[v_n].until := greatest(v_facts[v_n].until, p_line.until);
+      return v_facts;
+    end if;
+  end loop;
+  return v_facts || p_line;
+end;
+$$;
+
+comment on function credits_private.add_line(credits_private.store_fact[], credits_private.store_fact) is
+  'The facts with one more line, added to that of the same product.';
+
+revoke all on function credits_private.add_line(credits_private.store_fact[], credits_private.store_fact) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/read_stripe_event.sql
 -- read_stripe_event: what an event of Stripe says, as facts.
 --
@@ -1240,7 +1284,7 @@ declare
   v_status pg_catalog.text := v_object ->> 'status';
   v_name pg_catalog.text;
   v_fact credits_private.store_fact;
-  v_facts credits_private.store_fact[] := '{}';
+  v_facts credits_private.store_fact[] := '{}'::credits_private.store_fact[];
 begin
   if jsonb_typeof(v_object) is distinct from 'object' then
     perform credits_private.refuse_shape('data.object');
@@ -1299,7 +1343,7 @@ begin
       v_fact.quantity := credits_private.read_quantity(v_line -> 'quantity');
       v_fact.list_cents := (v_line ->> 'amount_subtotal')::bigint;
       v_fact.price_cents := least(v_fact.list_cents, (v_line ->> 'amount_total')::bigint);
-      v_facts := v_facts || v_fact;
+      v_facts := credits_private.add_line(v_facts, v_fact);
     end loop;
 
   elsif v_type = 'payment_intent.succeeded' then
@@ -1350,7 +1394,7 @@ begin
       v_fact.price_cents := least(v_fact.list_cents, (v_object ->> 'amount_paid')::bigint);
       v_fact.is_trial := v_fact.list_cents = 0;
       v_fact.until := to_timestamp(least((v_line #>> '{period,end}')::bigint, 253402300799));
-      v_facts := v_facts || v_fact;
+      v_facts := credits_private.add_line(v_facts, v_fact);
     end loop;
 
   elsif v_type = 'invoice_payment.paid' then
@@ -1486,7 +1530,7 @@ create or replace function credits_private.learn_names(
   set search_path = ''
 as $$
 declare
-  v_learned pg_catalog.text[] := '{}';
+  v_learned pg_catalog.text[] := '{}'::pg_catalog.text[];
   v_name pg_catalog.text;
 begin
   foreach v_name in array p_names loop
@@ -1528,9 +1572,9 @@ create or replace function credits_private.find_user(
   set search_path = ''
 as $$
 declare
-  v_ids pg_catalog.uuid[] := '{}';
-  v_others pg_catalog.text[] := '{}';
-  v_accounts pg_catalog.uuid[] := '{}';
+  v_ids pg_catalog.uuid[] := '{}'::pg_catalog.uuid[];
+  v_others pg_catalog.text[] := '{}'::pg_catalog.text[];
+  v_accounts pg_catalog.uuid[] := '{}'::pg_catalog.uuid[];
   v_user_id pg_catalog.uuid;
   v_known integer := 0;
   v_name pg_catalog.text;
@@ -1739,7 +1783,7 @@ create or replace function credits_private.open_transaction(
 as $$
 declare
   v_claim credits_private.purchase_claims;
-  v_roots pg_catalog.text[] := '{}';
+  v_roots pg_catalog.text[] := '{}'::pg_catalog.text[];
   v_names pg_catalog.text[] := p_transaction_ids;
   v_name pg_catalog.text;
 begin
@@ -1931,8 +1975,9 @@ revoke all on function credits_private.refunded_share(public.purchase_transactio
 -- from sql/credits/private/refresh_entitlements.sql
 -- refresh_entitlements: what purchases and grants together give a user, and until when.
 --
--- For the entitlements that something just happened to, under the lock of the balance. The longest of what was bought and
--- not refunded, and of what was granted; nothing of either, and the row goes.
+-- For the entitlements that something just happened to. The longest of what was bought and not refunded (and not
+-- transferred away), and of what was granted; nothing of either, and the row goes. The last lock of a transaction, one by user,
+-- because a purchase may give an entitlement to somebody whose balance is not locked.
 
 create or replace function credits_private.refresh_entitlements(
   p_user_id uuid,
@@ -1949,12 +1994,33 @@ declare
   v_until pg_catalog.timestamptz;
   v_row public.user_entitlements;
 begin
+  if p_user_id = '00000000-0000-0000-0000-000000000000' then
+    return;
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('credits_private.user_entitlements:' || p_user_id::pg_catalog.text, 0));
   foreach v_name in array p_entitlements loop
-    select p.store, coalesce(p.entitled_until, 'infinity')
+    select b.store, b.until
     into v_store, v_until
-    from public.purchase_transactions as p
-    where p.user_id = p_user_id and p.status = 'completed' and v_name = any (p.entitlements)
-    order by p.entitled_until desc nulls first, p.store
+    from (
+      select p.store, coalesce(p.entitled_until, 'infinity') as until
+      from public.purchase_transactions as p
+      join credits_private.purchase_claims as c
+        on c.store = p.store and c.environment = p.environment and c.transaction_id = p.transaction_id
+      where p.user_id = p_user_id
+        and p.status = 'completed'
+        and v_name = any (p.entitlements)
+        and coalesce(c.entitled_user_id, p_user_id) = p_user_id
+      union all
+      select p.store, coalesce(p.entitled_until, 'infinity')
+      from credits_private.purchase_claims as c
+      join public.purchase_transactions as p
+        on p.user_id = c.user_id
+        and p.store = c.store
+        and p.environment = c.environment
+        and p.transaction_id = c.transaction_id
+      where c.entitled_user_id = p_user_id and p.status = 'completed' and v_name = any (p.entitlements)
+    ) as b
+    order by b.until desc, b.store
     limit 1;
     select e.* into v_row
     from public.user_entitlements as e
@@ -1965,7 +2031,9 @@ begin
     end if;
     if v_until is null then
       delete from public.user_entitlements as e where e.user_id = p_user_id and e.entitlement = v_name;
-    elsif v_row.user_id is null or (v_row.active_until, v_row.source) is distinct from (nullif(v_until, 'infinity'), v_store) then
+    elsif v_row.user_id is null
+      or (v_row.active_until, v_row.source) is distinct from (nullif(v_until, 'infinity'), v_store)
+    then
       insert into public.user_entitlements as e (user_id, entitlement, active_until, source, updated_at)
       values (p_user_id, v_name, nullif(v_until, 'infinity'), v_store, credits_private.now())
       on conflict (user_id, entitlement) do update
@@ -2027,8 +2095,14 @@ begin
   return (credits_private.post(
     p_purchase.user_id, 'purchase', p_purchase.credits, 'Purchase of ' || p_purchase.product_id,
     credits_private.name_purchase(p_purchase),
-    concat_ws(
-      ':', 'credits:purchase', p_purchase.store, p_purchase.environment, p_purchase.transaction_id, p_purchase.product_id
+    'credits:purchase:' || encode(
+      sha256(convert_to(
+        jsonb_build_array(
+          p_purchase.store, p_purchase.environment, p_purchase.transaction_id, p_purchase.product_id
+        )::pg_catalog.text,
+        'UTF8'
+      )),
+      'hex'
     )
   )).seq;
 end;
@@ -2076,8 +2150,8 @@ begin
       v_purchase.seq := credits_private.grant_purchase(v_was);
     end if;
     v_share := credits_private.refunded_share(v_was);
-    v_purchase.refunded_credits := round(v_was.credits * v_share);
-    v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end;
+    v_purchase.refunded_credits := round(v_was.credits * v_share)::bigint;
+    v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end::public.purchase_status;
     v_change := v_was.refunded_credits - v_purchase.refunded_credits;
     if v_change < 0 then
       perform credits_private.post(
@@ -2118,7 +2192,9 @@ begin
         and p.product_id = v_was.product_id;
     end if;
     if v_was.entitlements <> '{}' then
-      perform credits_private.refresh_entitlements(v_was.user_id, v_was.entitlements);
+      perform credits_private.refresh_entitlements(
+        coalesce(p_claim.entitled_user_id, v_was.user_id), v_was.entitlements
+      );
     end if;
   end loop;
 end;
@@ -2373,7 +2449,8 @@ begin
       v_purchase.entitlements := v_purchase.entitlements || v_product.entitlement;
     end if;
     v_purchase.created_at := v_now;
-    v_purchase.status := case p_fact.stage when 0 then 'pending' when 1 then 'failed' else 'completed' end;
+    v_purchase.status :=
+      case p_fact.stage when 0 then 'pending' when 1 then 'failed' else 'completed' end::public.purchase_status;
     if p_fact.stage = 2 then
       v_purchase.verified_at := v_now;
       v_purchase.seq := credits_private.grant_purchase(v_purchase);
@@ -2544,7 +2621,8 @@ revoke all on function credits_private.grant_entitlement(uuid, text, timestamptz
 -- transfer_entitlements: moves what users bought in a store to another user, entitlements alone.
 --
 -- What RevenueCat calls a TRANSFER. Credits stay with who claimed them, spent or not, and so do their refunds: otherwise
--- buying, transferring and restoring would multiply them. The accounts are locked in the order of their ids.
+-- buying, transferring and restoring would multiply them. A refund or a renewal of the purchase then moves the entitlement of
+-- who has it now.
 
 create or replace function credits_private.transfer_entitlements(
   p_user_id uuid,
@@ -2558,47 +2636,39 @@ create or replace function credits_private.transfer_entitlements(
   set search_path = ''
 as $$
 declare
+  v_former pg_catalog.uuid[] := array_remove(p_former, p_user_id);
+  v_names pg_catalog.text[];
+  v_grant record;
   v_user_id pg_catalog.uuid;
-  v_moved record;
 begin
-  for v_user_id in select distinct u.id from unnest(p_former || p_user_id) as u (id) order by u.id loop
-    perform credits_private.lock_account(v_user_id);
-  end loop;
-  for v_moved in
-    with bought as (
-      update public.purchase_transactions as p
-      set entitlements = '{}'
-      from public.purchase_transactions as o
-      where p.user_id = any (p_former)
-        and p.user_id <> p_user_id
-        and p.store = p_store
-        and p.environment = p_environment
-        and p.entitlements <> '{}'
-        and (o.user_id, o.store, o.environment, o.transaction_id, o.product_id)
-          = (p.user_id, p.store, p.environment, p.transaction_id, p.product_id)
-      returning p.user_id, o.entitlements, p.entitled_until, p.status
-    ),
-    granted as (
-      update public.user_entitlements as e
-      set granted_by = null, granted_until = null
-      from public.user_entitlements as o
-      where e.user_id = any (p_former)
-        and e.user_id <> p_user_id
-        and e.granted_by = 'transfer'
-        and (o.user_id, o.entitlement) = (e.user_id, e.entitlement)
-      returning e.user_id, e.entitlement, o.granted_until
-    )
-    select b.user_id, n.name, b.entitled_until as until, b.status = 'completed' as is_live
-    from bought as b
-    cross join lateral unnest(b.entitlements) as n (name)
-    union all
-    select g.user_id, g.entitlement, g.granted_until, true
-    from granted as g
+  perform credits_private.lock_account(p_user_id);
+  with moved as (
+    update credits_private.purchase_claims as c
+    set entitled_user_id = nullif(p_user_id, c.user_id)
+    where c.store = p_store
+      and c.environment = p_environment
+      and (c.user_id = any (v_former) and c.entitled_user_id is null or c.entitled_user_id = any (v_former))
+    returning c.user_id, c.store, c.environment, c.transaction_id
+  )
+  select array_agg(distinct n.name) into v_names
+  from moved as m
+  join public.purchase_transactions as p
+    on p.user_id = m.user_id
+    and p.store = m.store
+    and p.environment = m.environment
+    and p.transaction_id = m.transaction_id
+  cross join lateral unnest(p.entitlements) as n (name);
+  for v_grant in
+    update public.user_entitlements as e
+    set granted_by = null
+    where e.user_id = any (v_former) and e.granted_by = 'transfer'
+    returning e.entitlement, e.granted_until
   loop
-    if v_moved.is_live then
-      perform credits_private.grant_entitlement(p_user_id, v_moved.name, v_moved.until, 'transfer');
-    end if;
-    perform credits_private.refresh_entitlements(v_moved.user_id, array[v_moved.name]);
+    perform credits_private.grant_entitlement(p_user_id, v_grant.entitlement, v_grant.granted_until, 'transfer');
+    v_names := v_names || v_grant.entitlement;
+  end loop;
+  for v_user_id in select distinct u.id from unnest(v_former || p_user_id) as u (id) order by u.id loop
+    perform credits_private.refresh_entitlements(v_user_id, coalesce(v_names, '{}'));
   end loop;
 end;
 $$;
@@ -2970,6 +3040,43 @@ comment on function credits_private.apply_store_event(credits_private.store_even
 revoke all on function credits_private.apply_store_event(credits_private.store_events, credits_private.store_fact[]) from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/name_store_event.sql
+-- name_store_event: notes whom an event names, as long as it is nobody's or names others too.
+--
+-- So that a sign-up finds what waits for it, and a deletion every body with the user's id in it: of an event without a
+-- user every id anywhere in the body, of another one those of its names that are not its user's.
+
+create or replace function credits_private.name_store_event(
+  p_event credits_private.store_events,
+  p_names text[]
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+begin
+  insert into credits_private.store_event_names (name, provider, event_id)
+  select n.name, p_event.provider, p_event.event_id
+  from unnest(p_names) as n (name)
+  where p_event.user_id is null
+    or n.name like '________-____-____-____-____________' and n.name <> p_event.user_id::pg_catalog.text
+  union
+  select lower(m.match[1]), p_event.provider, p_event.event_id
+  from regexp_matches(
+    p_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
+  ) as m (match)
+  where p_event.user_id is null
+  on conflict (name, provider, event_id) do nothing;
+end;
+$$;
+
+comment on function credits_private.name_store_event(credits_private.store_events, text[]) is
+  'Notes the names in an event that are not its user''s.';
+
+revoke all on function credits_private.name_store_event(credits_private.store_events, text[]) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/attempt_store_event.sql
 -- attempt_store_event: tries an event, and puts down what came of it.
 --
@@ -2988,8 +3095,10 @@ create or replace function credits_private.attempt_store_event(
 as $$
 declare
   v_event credits_private.store_events := p_event;
-  v_facts credits_private.store_fact[] := '{}';
+  v_facts credits_private.store_fact[] := '{}'::credits_private.store_fact[];
   v_names pg_catalog.text[];
+  v_name pg_catalog.text;
+  v_is_shared boolean;
   v_state pg_catalog.text;
   v_message pg_catalog.text;
   v_detail pg_catalog.text;
@@ -3030,7 +3139,7 @@ begin
           -- a body that is JSON but holds what Postgres has no value for
           when v_state in ('22P02', '22P05', '22003', '22023', '22007', '22008', '54000') then 'failed'
           else 'pending'
-        end;
+        end::public.store_event_state;
         v_event.reason := case
           when v_message ~ '^[a-z_]+$' and v_state ~ '^(PT...|22023)$' then v_message
           when v_event.state = 'failed' then 'wrong_shape'
@@ -3053,25 +3162,16 @@ begin
   if v_event.reason = 'account_closed' then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
-  elsif v_event.user_id is null or p_event.attempts > 0 or v_facts[1].kind = 'transfer' then
-    -- with every id of a user that the body names, wherever that is
-    v_names := array(
-      select n.name
-      from unnest(v_facts) as f, unnest(f.names) as n (name)
-      union
-      select lower(m.match[1])
-      from regexp_matches(
-        v_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
-      ) as m (match)
-    );
-    if v_event.user_id is null or v_facts[1].kind = 'transfer' then
-      insert into credits_private.store_event_names (name, provider, event_id)
-      select n.name, v_event.provider, v_event.event_id
-      from unnest(v_names) as n (name)
-      on conflict (name, provider, event_id) do nothing;
-    else
-      delete from credits_private.store_event_names as n
-      where n.name = any (v_names) and n.provider = v_event.provider and n.event_id = v_event.event_id;
+  else
+    -- all facts of an event name the same people
+    v_names := coalesce(v_facts[1].names || v_facts[1].former_names, '{}');
+    v_is_shared := v_event.user_id is null;
+    foreach v_name in array v_names loop
+      v_is_shared := v_is_shared
+        or v_name like '________-____-____-____-____________' and v_name <> v_event.user_id::pg_catalog.text;
+    end loop;
+    if v_is_shared then
+      perform credits_private.name_store_event(v_event, v_names);
     end if;
   end if;
   return v_event;
@@ -3212,7 +3312,9 @@ begin
     v_event.retry_at := v_event.received_at;
     v_event.body := p_body;
   end if;
-  if not p_deferred then
+  if p_deferred then
+    perform credits_private.name_store_event(v_event, '{}');
+  else
     v_event := credits_private.attempt_store_event(v_event, v_document);
   end if;
   return credits_private.show_store_event(credits_private.save_store_event(v_event));
@@ -3624,14 +3726,14 @@ revoke all on function credits_private.is_from_revenuecat(jsonb, text) from publ
 create or replace function credits_private.refuse_signature()
   returns void
   language plpgsql
-  immutable
+  stable
   set search_path = ''
 as $$
 begin
   raise exception using
     errcode = 'PT401',
     message = 'invalid_signature',
-    detail = '{}',
+    detail = json_build_object(),
     hint = 'The signature is missing, wrong or too old, or no secret is set: credits-db secret set.';
 end;
 $$;
@@ -4005,7 +4107,7 @@ create or replace function credits_private.revenuecat_webhook(
   set search_path = ''
 as $$
 declare
-  v_headers pg_catalog.jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}');
+  v_headers pg_catalog.jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::pg_catalog.jsonb;
   v_event public.store_event;
 begin
   perform credits_private.check_body(p_body);
@@ -4061,7 +4163,7 @@ create or replace function credits_private.stripe_webhook(
   set search_path = ''
 as $$
 declare
-  v_headers pg_catalog.jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}');
+  v_headers pg_catalog.jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::pg_catalog.jsonb;
   v_event public.store_event;
 begin
   perform credits_private.check_body(p_body);
@@ -4138,7 +4240,8 @@ grant execute on function public.run_maintenance(integer) to service_role;
 -- remove_purchases: what an account that has just gone leaves of its purchases.
 --
 -- Purchases, entitlements and names go with it. Claims stay, closed and without the user, so that nobody is credited
--- for the same transactions again; events keep their figures and lose their bodies, which name people.
+-- for the same transactions again; events keep their figures and lose their bodies, which name people. An entitlement
+-- that was transferred stays with who has it.
 
 create or replace function credits_private.remove_purchases()
   returns trigger
@@ -4149,12 +4252,31 @@ as $$
 declare
   v_name pg_catalog.text := old.user_id::pg_catalog.text;
   v_event record;
+  v_given record;
 begin
+  for v_given in
+    select c.entitled_user_id as user_id, n.name, p.entitled_until as until
+    from credits_private.purchase_claims as c
+    join public.purchase_transactions as p
+      on p.user_id = c.user_id
+      and p.store = c.store
+      and p.environment = c.environment
+      and p.transaction_id = c.transaction_id
+    cross join lateral unnest(p.entitlements) as n (name)
+    where c.user_id = old.user_id and c.entitled_user_id is not null and p.status = 'completed'
+  loop
+    update public.user_entitlements as e
+    set granted_by = 'transfer', granted_until = v_given.until
+    where e.user_id = v_given.user_id and e.entitlement = v_given.name and e.granted_by is null;
+  end loop;
   delete from public.user_entitlements as e where e.user_id = old.user_id;
   delete from public.purchase_transactions as p where p.user_id = old.user_id;
   update credits_private.purchase_claims as c
   set user_id = null, is_closed = true
   where c.user_id = old.user_id;
+  update credits_private.purchase_claims as c
+  set entitled_user_id = '00000000-0000-0000-0000-000000000000'
+  where c.entitled_user_id = old.user_id;
   delete from credits_private.store_customers as c where c.user_id = old.user_id;
   for v_event in
     select e.provider, e.event_id from credits_private.store_events as e where e.user_id = old.user_id

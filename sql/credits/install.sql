@@ -59,6 +59,7 @@
 \ir private/to_cents.sql
 \ir private/clean_names.sql
 \ir private/read_revenuecat_event.sql
+\ir private/add_line.sql
 \ir private/read_stripe_event.sql
 \ir private/read_json.sql
 \ir private/learn_names.sql
@@ -85,6 +86,7 @@
 \ir private/refuse_stranger.sql
 \ir private/is_not_sold.sql
 \ir private/apply_store_event.sql
+\ir private/name_store_event.sql
 \ir private/attempt_store_event.sql
 \ir private/save_store_event.sql
 \ir private/show_store_event.sql

@@ -15,8 +15,10 @@ create or replace function credits_private.attempt_store_event(
 as $$
 declare
   v_event credits_private.store_events := p_event;
-  v_facts credits_private.store_fact[] := '{}';
+  v_facts credits_private.store_fact[] := '{}'::credits_private.store_fact[];
   v_names pg_catalog.text[];
+  v_name pg_catalog.text;
+  v_is_shared boolean;
   v_state pg_catalog.text;
   v_message pg_catalog.text;
   v_detail pg_catalog.text;
@@ -57,7 +59,7 @@ begin
           -- a body that is JSON but holds what Postgres has no value for
           when v_state in ('22P02', '22P05', '22003', '22023', '22007', '22008', '54000') then 'failed'
           else 'pending'
-        end;
+        end::public.store_event_state;
         v_event.reason := case
           when v_message ~ '^[a-z_]+$' and v_state ~ '^(PT...|22023)$' then v_message
           when v_event.state = 'failed' then 'wrong_shape'
@@ -80,25 +82,16 @@ begin
   if v_event.reason = 'account_closed' then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
-  elsif v_event.user_id is null or p_event.attempts > 0 or v_facts[1].kind = 'transfer' then
-    -- with every id of a user that the body names, wherever that is
-    v_names := array(
-      select n.name
-      from unnest(v_facts) as f, unnest(f.names) as n (name)
-      union
-      select lower(m.match[1])
-      from regexp_matches(
-        v_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
-      ) as m (match)
-    );
-    if v_event.user_id is null or v_facts[1].kind = 'transfer' then
-      insert into credits_private.store_event_names (name, provider, event_id)
-      select n.name, v_event.provider, v_event.event_id
-      from unnest(v_names) as n (name)
-      on conflict (name, provider, event_id) do nothing;
-    else
-      delete from credits_private.store_event_names as n
-      where n.name = any (v_names) and n.provider = v_event.provider and n.event_id = v_event.event_id;
+  else
+    -- all facts of an event name the same people
+    v_names := coalesce(v_facts[1].names || v_facts[1].former_names, '{}');
+    v_is_shared := v_event.user_id is null;
+    foreach v_name in array v_names loop
+      v_is_shared := v_is_shared
+        or v_name like '________-____-____-____-____________' and v_name <> v_event.user_id::pg_catalog.text;
+    end loop;
+    if v_is_shared then
+      perform credits_private.name_store_event(v_event, v_names);
     end if;
   end if;
   return v_event;

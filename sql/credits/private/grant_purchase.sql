@@ -15,8 +15,14 @@ begin
   return (credits_private.post(
     p_purchase.user_id, 'purchase', p_purchase.credits, 'Purchase of ' || p_purchase.product_id,
     credits_private.name_purchase(p_purchase),
-    concat_ws(
-      ':', 'credits:purchase', p_purchase.store, p_purchase.environment, p_purchase.transaction_id, p_purchase.product_id
+    'credits:purchase:' || encode(
+      sha256(convert_to(
+        jsonb_build_array(
+          p_purchase.store, p_purchase.environment, p_purchase.transaction_id, p_purchase.product_id
+        )::pg_catalog.text,
+        'UTF8'
+      )),
+      'hex'
     )
   )).seq;
 end;

@@ -23,7 +23,7 @@ declare
   v_status pg_catalog.text := v_object ->> 'status';
   v_name pg_catalog.text;
   v_fact credits_private.store_fact;
-  v_facts credits_private.store_fact[] := '{}';
+  v_facts credits_private.store_fact[] := '{}'::credits_private.store_fact[];
 begin
   if jsonb_typeof(v_object) is distinct from 'object' then
     perform credits_private.refuse_shape('data.object');
@@ -82,7 +82,7 @@ begin
       v_fact.quantity := credits_private.read_quantity(v_line -> 'quantity');
       v_fact.list_cents := (v_line ->> 'amount_subtotal')::bigint;
       v_fact.price_cents := least(v_fact.list_cents, (v_line ->> 'amount_total')::bigint);
-      v_facts := v_facts || v_fact;
+      v_facts := credits_private.add_line(v_facts, v_fact);
     end loop;
 
   elsif v_type = 'payment_intent.succeeded' then
@@ -133,7 +133,7 @@ begin
       v_fact.price_cents := least(v_fact.list_cents, (v_object ->> 'amount_paid')::bigint);
       v_fact.is_trial := v_fact.list_cents = 0;
       v_fact.until := to_timestamp(least((v_line #>> '{period,end}')::bigint, 253402300799));
-      v_facts := v_facts || v_fact;
+      v_facts := credits_private.add_line(v_facts, v_fact);
     end loop;
 
   elsif v_type = 'invoice_payment.paid' then

@@ -1,7 +1,8 @@
 -- refresh_entitlements: what purchases and grants together give a user, and until when.
 --
--- For the entitlements that something just happened to, under the lock of the balance. The longest of what was bought and
--- not refunded, and of what was granted; nothing of either, and the row goes.
+-- For the entitlements that something just happened to. The longest of what was bought and not refunded (and not
+-- transferred away), and of what was granted; nothing of either, and the row goes. The last lock of a transaction, one by user,
+-- because a purchase may give an entitlement to somebody whose balance is not locked.
 
 create or replace function credits_private.refresh_entitlements(
   p_user_id uuid,
@@ -18,12 +19,33 @@ declare
   v_until pg_catalog.timestamptz;
   v_row public.user_entitlements;
 begin
+  if p_user_id = '00000000-0000-0000-0000-000000000000' then
+    return;
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('credits_private.user_entitlements:' || p_user_id::pg_catalog.text, 0));
   foreach v_name in array p_entitlements loop
-    select p.store, coalesce(p.entitled_until, 'infinity')
+    select b.store, b.until
     into v_store, v_until
-    from public.purchase_transactions as p
-    where p.user_id = p_user_id and p.status = 'completed' and v_name = any (p.entitlements)
-    order by p.entitled_until desc nulls first, p.store
+    from (
+      select p.store, coalesce(p.entitled_until, 'infinity') as until
+      from public.purchase_transactions as p
+      join credits_private.purchase_claims as c
+        on c.store = p.store and c.environment = p.environment and c.transaction_id = p.transaction_id
+      where p.user_id = p_user_id
+        and p.status = 'completed'
+        and v_name = any (p.entitlements)
+        and coalesce(c.entitled_user_id, p_user_id) = p_user_id
+      union all
+      select p.store, coalesce(p.entitled_until, 'infinity')
+      from credits_private.purchase_claims as c
+      join public.purchase_transactions as p
+        on p.user_id = c.user_id
+        and p.store = c.store
+        and p.environment = c.environment
+        and p.transaction_id = c.transaction_id
+      where c.entitled_user_id = p_user_id and p.status = 'completed' and v_name = any (p.entitlements)
+    ) as b
+    order by b.until desc, b.store
     limit 1;
     select e.* into v_row
     from public.user_entitlements as e
@@ -34,7 +56,9 @@ begin
     end if;
     if v_until is null then
       delete from public.user_entitlements as e where e.user_id = p_user_id and e.entitlement = v_name;
-    elsif v_row.user_id is null or (v_row.active_until, v_row.source) is distinct from (nullif(v_until, 'infinity'), v_store) then
+    elsif v_row.user_id is null
+      or (v_row.active_until, v_row.source) is distinct from (nullif(v_until, 'infinity'), v_store)
+    then
       insert into public.user_entitlements as e (user_id, entitlement, active_until, source, updated_at)
       values (p_user_id, v_name, nullif(v_until, 'infinity'), v_store, credits_private.now())
       on conflict (user_id, entitlement) do update

@@ -42,7 +42,9 @@ begin
     v_event.retry_at := v_event.received_at;
     v_event.body := p_body;
   end if;
-  if not p_deferred then
+  if p_deferred then
+    perform credits_private.name_store_event(v_event, '{}');
+  else
     v_event := credits_private.attempt_store_event(v_event, v_document);
   end if;
   return credits_private.show_store_event(credits_private.save_store_event(v_event));

@@ -1,7 +1,8 @@
 -- transfer_entitlements: moves what users bought in a store to another user, entitlements alone.
 --
 -- What RevenueCat calls a TRANSFER. Credits stay with who claimed them, spent or not, and so do their refunds: otherwise
--- buying, transferring and restoring would multiply them. The accounts are locked in the order of their ids.
+-- buying, transferring and restoring would multiply them. A refund or a renewal of the purchase then moves the entitlement of
+-- who has it now.
 
 create or replace function credits_private.transfer_entitlements(
   p_user_id uuid,
@@ -15,47 +16,39 @@ create or replace function credits_private.transfer_entitlements(
   set search_path = ''
 as $$
 declare
+  v_former pg_catalog.uuid[] := array_remove(p_former, p_user_id);
+  v_names pg_catalog.text[];
+  v_grant record;
   v_user_id pg_catalog.uuid;
-  v_moved record;
 begin
-  for v_user_id in select distinct u.id from unnest(p_former || p_user_id) as u (id) order by u.id loop
-    perform credits_private.lock_account(v_user_id);
-  end loop;
-  for v_moved in
-    with bought as (
-      update public.purchase_transactions as p
-      set entitlements = '{}'
-      from public.purchase_transactions as o
-      where p.user_id = any (p_former)
-        and p.user_id <> p_user_id
-        and p.store = p_store
-        and p.environment = p_environment
-        and p.entitlements <> '{}'
-        and (o.user_id, o.store, o.environment, o.transaction_id, o.product_id)
-          = (p.user_id, p.store, p.environment, p.transaction_id, p.product_id)
-      returning p.user_id, o.entitlements, p.entitled_until, p.status
-    ),
-    granted as (
-      update public.user_entitlements as e
-      set granted_by = null, granted_until = null
-      from public.user_entitlements as o
-      where e.user_id = any (p_former)
-        and e.user_id <> p_user_id
-        and e.granted_by = 'transfer'
-        and (o.user_id, o.entitlement) = (e.user_id, e.entitlement)
-      returning e.user_id, e.entitlement, o.granted_until
-    )
-    select b.user_id, n.name, b.entitled_until as until, b.status = 'completed' as is_live
-    from bought as b
-    cross join lateral unnest(b.entitlements) as n (name)
-    union all
-    select g.user_id, g.entitlement, g.granted_until, true
-    from granted as g
+  perform credits_private.lock_account(p_user_id);
+  with moved as (
+    update credits_private.purchase_claims as c
+    set entitled_user_id = nullif(p_user_id, c.user_id)
+    where c.store = p_store
+      and c.environment = p_environment
+      and (c.user_id = any (v_former) and c.entitled_user_id is null or c.entitled_user_id = any (v_former))
+    returning c.user_id, c.store, c.environment, c.transaction_id
+  )
+  select array_agg(distinct n.name) into v_names
+  from moved as m
+  join public.purchase_transactions as p
+    on p.user_id = m.user_id
+    and p.store = m.store
+    and p.environment = m.environment
+    and p.transaction_id = m.transaction_id
+  cross join lateral unnest(p.entitlements) as n (name);
+  for v_grant in
+    update public.user_entitlements as e
+    set granted_by = null
+    where e.user_id = any (v_former) and e.granted_by = 'transfer'
+    returning e.entitlement, e.granted_until
   loop
-    if v_moved.is_live then
-      perform credits_private.grant_entitlement(p_user_id, v_moved.name, v_moved.until, 'transfer');
-    end if;
-    perform credits_private.refresh_entitlements(v_moved.user_id, array[v_moved.name]);
+    perform credits_private.grant_entitlement(p_user_id, v_grant.entitlement, v_grant.granted_until, 'transfer');
+    v_names := v_names || v_grant.entitlement;
+  end loop;
+  for v_user_id in select distinct u.id from unnest(v_former || p_user_id) as u (id) order by u.id loop
+    perform credits_private.refresh_entitlements(v_user_id, coalesce(v_names, '{}'));
   end loop;
 end;
 $$;

@@ -14,10 +14,13 @@ create table credits_private.purchase_claims (
   provider text,
   is_closed boolean not null default false,
   claimed_at timestamptz,
+  entitled_user_id uuid,
   constraint purchase_claims_pkey primary key (store, environment, transaction_id)
 );
 
 create index purchase_claims_user_id on credits_private.purchase_claims (user_id) where user_id is not null;
+create index purchase_claims_entitled_user_id on credits_private.purchase_claims (entitled_user_id)
+  where entitled_user_id is not null;
 
 comment on table credits_private.purchase_claims is
   'Whose a transaction of a store is, once for the whole database. Outlives the account, without its name.';
@@ -37,5 +40,7 @@ comment on column credits_private.purchase_claims.is_closed is
   'Whether the account that had it is gone: nobody else gets its credits.';
 comment on column credits_private.purchase_claims.claimed_at is
   'When it was claimed.';
+comment on column credits_private.purchase_claims.entitled_user_id is
+  'Who has its entitlements after a transfer; null for who claimed it, and the id of zeros once that account is gone.';
 
 revoke all on table credits_private.purchase_claims from public, anon, authenticated, service_role;

@@ -1,8 +1,8 @@
--- store_event_names: whom an event names, while it is nobody's.
+-- store_event_names: whom events name, beside their own users.
 --
 -- A sign-up looks here for the id of the new user, and an event that teaches a new name for that name, so that a purchase
 -- made before the account is credited the moment somebody is there to have it. A deletion looks here for bodies that
--- name the user without being theirs. An event that has its user needs no row.
+-- name the user without being theirs. Rows outlive the event's finding its user: they only ever find too much.
 
 create table credits_private.store_event_names (
   name text not null,
@@ -12,7 +12,7 @@ create table credits_private.store_event_names (
 );
 
 comment on table credits_private.store_event_names is
-  'Whom an event names, while it is nobody''s: parked events wait under these names.';
+  'Whom events name, beside their own users: parked events wait under these names.';
 comment on column credits_private.store_event_names.name is
   'The id of a user, or a provider''s name for one.';
 comment on column credits_private.store_event_names.provider is

@@ -1,7 +1,7 @@
 -- user_entitlements: what a user may use, and until when.
 --
--- Folded from the purchases that carry an entitlement and are not refunded (refresh_entitlements), and from what
--- was granted by hand or came by a transfer, whichever lasts longer. Whether it is active is a question of the clock:
+-- Folded from the purchases that carry an entitlement and are not refunded (refresh_entitlements), one's own or
+-- transferred, and from what was granted by hand, whichever lasts longer. Whether it is active is a question of the clock:
 -- ask has_entitlement.
 
 create table public.user_entitlements (
@@ -26,7 +26,7 @@ comment on column public.user_entitlements.active_until is
 comment on column public.user_entitlements.source is
   'What makes it last so long: manual, transfer, or the store of a purchase.';
 comment on column public.user_entitlements.granted_by is
-  'How it came apart from purchases: manual or transfer; null where it did not.';
+  'How it came apart from purchases: manual, or transfer where the account that had bought it is gone; null where it did not.';
 comment on column public.user_entitlements.granted_until is
   'Until when that lasts; null for ever.';
 comment on column public.user_entitlements.updated_at is

@@ -1,7 +1,8 @@
 -- remove_purchases: what an account that has just gone leaves of its purchases.
 --
 -- Purchases, entitlements and names go with it. Claims stay, closed and without the user, so that nobody is credited
--- for the same transactions again; events keep their figures and lose their bodies, which name people.
+-- for the same transactions again; events keep their figures and lose their bodies, which name people. An entitlement
+-- that was transferred stays with who has it.
 
 create or replace function credits_private.remove_purchases()
   returns trigger
@@ -12,12 +13,31 @@ as $$
 declare
   v_name pg_catalog.text := old.user_id::pg_catalog.text;
   v_event record;
+  v_given record;
 begin
+  for v_given in
+    select c.entitled_user_id as user_id, n.name, p.entitled_until as until
+    from credits_private.purchase_claims as c
+    join public.purchase_transactions as p
+      on p.user_id = c.user_id
+      and p.store = c.store
+      and p.environment = c.environment
+      and p.transaction_id = c.transaction_id
+    cross join lateral unnest(p.entitlements) as n (name)
+    where c.user_id = old.user_id and c.entitled_user_id is not null and p.status = 'completed'
+  loop
+    update public.user_entitlements as e
+    set granted_by = 'transfer', granted_until = v_given.until
+    where e.user_id = v_given.user_id and e.entitlement = v_given.name and e.granted_by is null;
+  end loop;
   delete from public.user_entitlements as e where e.user_id = old.user_id;
   delete from public.purchase_transactions as p where p.user_id = old.user_id;
   update credits_private.purchase_claims as c
   set user_id = null, is_closed = true
   where c.user_id = old.user_id;
+  update credits_private.purchase_claims as c
+  set entitled_user_id = '00000000-0000-0000-0000-000000000000'
+  where c.entitled_user_id = old.user_id;
   delete from credits_private.store_customers as c where c.user_id = old.user_id;
   for v_event in
     select e.provider, e.event_id from credits_private.store_events as e where e.user_id = old.user_id
