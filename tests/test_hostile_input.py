@@ -130,8 +130,9 @@ def declared() -> list[Rpc]:
     for line in (ROOT / "sql" / "credits" / "surface.txt").read_text().splitlines():
         if match := re.match(r"function public\.(\w+)\((.*?)\) returns ", line):
             parts = [part.partition(" DEFAULT ") for part in match[2].split(", ") if part]
-            pairs = [(part if " " in part else f" {part}").split(" ", 1) for part, _, _ in parts]
-            types = {name: type for name, type in pairs}
+            split = [part.partition(" ") for part, _, _ in parts]  # the body of a webhook has a type and no name
+            pairs = [(name, type) if type else ("", name) for name, _, type in split]
+            types = dict(pairs)
             required = frozenset(name for (name, _), (_, given, _) in zip(pairs, parts, strict=True) if not given)
             if not {"public.user_credits", "public.credit_transactions"}.intersection(types.values()):
                 found.append(Rpc(match[1], types, required))
@@ -156,7 +157,9 @@ class Target:
         self.outcomes: Counter[str] = Counter()
         self.slowest = 0.0
         self.worst = ""
-        self.owner.execute("select credits_private.set_product('any', 'pack', 5, 0, 0, null, null, 'pro', null, null, null)")
+        self.owner.execute(
+            "select credits_private.set_product('any', 'pack', 5, 0, 0, null, null, 'pro', null, null, null)"
+        )
         self.victim = self.newcomer()
 
     def newcomer(self) -> UUID:
@@ -268,7 +271,12 @@ def test_nothing_but_nulls_is_refused_or_harmless(target: Target, rpc: Rpc) -> N
         assert outcome in REFUSALS
 
 
-READS = {"get_operation", "get_transaction_history", "get_usage", "has_entitlement"}  # of a user who is not there: nothing
+READS = {
+    "get_operation",
+    "get_transaction_history",
+    "get_usage",
+    "has_entitlement",
+}  # of a user who is not there: nothing
 NOBODY = {False: {"PT401", "PT404"}, True: {"PT401", "ok"}}
 
 
