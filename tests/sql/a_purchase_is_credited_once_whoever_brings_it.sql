@@ -67,7 +67,7 @@ begin
       (select count(*) from public.purchase_transactions),
       (select count(*) from public.credit_transactions where type = 'purchase'),
       (select count(*) from public.verify_ledger()),
-      (select count(*) from credits_private.store_events as e where e.state <> 'processed')
+      (select count(*) from credits_private.store_events as e where e.state not in ('processed', 'ignored'))
     );
 exception
   when sqlstate 'UC000' then

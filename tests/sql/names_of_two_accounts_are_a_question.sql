@@ -45,7 +45,7 @@ select results_eq(
       '{"app_user_id": "ada00000-0000-4000-8000-000000000000", "aliases": ["bea00000-0000-4000-8000-000000000000"]}'
     ) as e
   $$,
-  $$ values ('parked', 'ambiguous_user', '{"accounts": 2}'::jsonb) $$,
+  $$ values ('parked', 'ambiguous_user', '{}'::jsonb) $$,
   'Two accounts in one event are a question.'
 );
 select pg_temp.revenuecat('2', 'BILLING_ISSUE', '{"app_user_id": "bea00000-0000-4000-8000-000000000000", "aliases": ["$RCAnonymousID:b"]}');

@@ -25,7 +25,7 @@ values
   (14, 'select * from credits_private.store_customers', 'read whose names are whose'),
   (15, 'select * from credits_private.purchase_claims', 'read claims'),
   (16, 'select * from credits_private.purchase_facts', 'read what stores said'),
-  (17, 'select * from credits_private.parked_events', 'read what waits for whom'),
+  (17, 'select * from credits_private.store_event_names', 'read what waits for whom'),
   (18, $$ select credits_private.set_secret('stripe', 'whsec_0123456789abcdef', '0') $$, 'set a secret'),
   (19, $$ select credits_private.secrets_of('stripe') $$, 'ask for secrets'),
   (20, $$ select credits_private.set_product('any', 'pack', 1, 0, 0, null, null, null, null, null, null) $$, 'sell what they like'),
