@@ -10,32 +10,47 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from credits_db.client import AsyncClient, AsyncUserClient, Client, UserClient
     from credits_db.errors import (
+        AccountClosed,
         AccountNotFound,
         BalanceLimit,
         CreditsError,
+        EventNotFound,
         IdempotencyKeyReused,
         InsufficientCredits,
         InvalidAmount,
         InvalidArgument,
         InvalidIdempotencyKey,
         InvalidMetadata,
+        InvalidSignature,
         LedgerImmutable,
         NotAuthenticated,
+        PayloadTooLarge,
+        PurchaseConflict,
+        TransactionNotFound,
+        UnknownProduct,
     )
     from credits_db.results import (
         AccountDeletion,
         CreditTransaction,
         CreditUsage,
         LedgerViolation,
+        MaintenanceReport,
+        PurchaseStatus,
+        PurchaseTransaction,
+        StoreEvent,
+        StoreEventState,
         TransactionType,
         UserCredits,
+        UserEntitlement,
     )
 
 __all__ = [
-    "AccountDeletion", "AccountNotFound", "AsyncClient", "AsyncUserClient", "BalanceLimit", "Client",
-    "CreditTransaction", "CreditUsage", "CreditsError", "IdempotencyKeyReused", "InsufficientCredits",
-    "InvalidAmount", "InvalidArgument", "InvalidIdempotencyKey", "InvalidMetadata", "LedgerImmutable",
-    "LedgerViolation", "NotAuthenticated", "TransactionType", "UserClient", "UserCredits",
+    "AccountClosed", "AccountDeletion", "AccountNotFound", "AsyncClient", "AsyncUserClient", "BalanceLimit", "Client",
+    "CreditTransaction", "CreditUsage", "CreditsError", "EventNotFound", "IdempotencyKeyReused", "InsufficientCredits",
+    "InvalidAmount", "InvalidArgument", "InvalidIdempotencyKey", "InvalidMetadata", "InvalidSignature",
+    "LedgerImmutable", "LedgerViolation", "MaintenanceReport", "NotAuthenticated", "PayloadTooLarge",
+    "PurchaseConflict", "PurchaseStatus", "PurchaseTransaction", "StoreEvent", "StoreEventState", "TransactionNotFound",
+    "TransactionType", "UnknownProduct", "UserClient", "UserCredits", "UserEntitlement",
 ]
 # fmt: on
 

@@ -12,13 +12,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from credits_db._console import AsJson, DbUrl, Local, database, good, waiting
+from credits_db.cli_store import events, products, secret
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -31,11 +33,10 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Prepaid cre
 settings = typer.Typer(no_args_is_help=True, help="List or change the settings of a database.")
 local = typer.Typer(no_args_is_help=True, help="The embedded Postgres: nothing to install, no Docker.")
 app.add_typer(settings, name="settings")
+app.add_typer(products, name="products")
+app.add_typer(events, name="events")
+app.add_typer(secret, name="secret")
 app.add_typer(local, name="local")
-
-DbUrl = Annotated[str | None, typer.Option("--db-url", help="Which database; else the variable DATABASE_URL.")]
-Local = Annotated[bool, typer.Option("--local", help="Use the embedded Postgres, and start it if need be.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 
 @app.callback()
@@ -46,27 +47,6 @@ def load() -> None:
     from credits_db import demo as tour
     from credits_db import local as server
     from credits_db import migrations
-
-
-def good(text: str) -> None:
-    typer.echo(typer.style("✓ ", fg="green") + text)
-
-
-@contextmanager
-def database(db_url: str | None, use_local: bool) -> Iterator[Connection]:
-    """The database that was asked for, or a refusal that names the three ways to ask."""
-    url = db_url or (None if use_local else os.environ.get("DATABASE_URL"))
-    if url and not use_local:
-        with migrations.connect(url) as connection:
-            yield connection
-    elif use_local and not url:
-        with server.running() as running, migrations.connect(running.dsn()) as connection:
-            yield connection
-    elif use_local:
-        raise migrations.Refusal("Either --db-url or --local, not both.")
-    else:
-        ways = "Give --db-url postgresql://..., or set DATABASE_URL, or say --local."
-        raise migrations.Refusal(f"Which database? {ways}")
 
 
 def target(connection: Connection) -> str:
@@ -124,7 +104,7 @@ def status(db_url: DbUrl = None, use_local: Local = False, as_json: AsJson = Fal
         for id in done:
             good(id)
         for id in todo:
-            typer.echo(typer.style("· ", fg="yellow") + f"{id} (pending)")
+            waiting(f"{id} (pending)")
     raise typer.Exit(1 if todo else 0)
 
 
@@ -249,21 +229,25 @@ def explain(error: Exception) -> str:
     """What went wrong, as a sentence for people. An error that is nobody's fault but ours is raised again."""
     import psycopg
 
-    from credits_db.errors import translate
+    from credits_db.errors import CreditsError, translate
 
     if isinstance(error, migrations.Refusal | server.LocalError):
         return str(error)
+    if isinstance(error, UnicodeDecodeError):
+        return "That is no text in UTF-8."
+    place = "".join(f"{place}: " for place in getattr(error, "__notes__", []))
+    refusal = translate(error) if isinstance(error, psycopg.Error) else error
+    if isinstance(refusal, CreditsError):
+        return f"{place}{refusal.hint} ({refusal.token})"
     if not isinstance(error, psycopg.Error):
         raise error
-    if refusal := translate(error):
-        return f"{refusal.hint} ({refusal.token})"
     if error.sqlstate in ("3F000", "42P01"):
         return "This database has no credits-db yet: credits-db push."
     if error.sqlstate is None and not isinstance(error, psycopg.OperationalError):
         return "That is no database URL: write postgresql://user@host/database."
     if error.sqlstate == "55P03":
         return "Another push is running, or something holds a lock: nothing was changed by this step, push again."
-    return redact("".join(f"{place}: " for place in getattr(error, "__notes__", [])) + str(error).strip())
+    return redact(place + str(error).strip())
 
 
 def redact(text: str) -> str:

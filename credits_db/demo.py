@@ -6,6 +6,7 @@ with a one-line docstring, which is printed as its heading.
 
 from __future__ import annotations
 
+import json
 from time import perf_counter
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
@@ -15,12 +16,14 @@ from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
-from credits_db import Client, InsufficientCredits, migrations
+from credits_db import Client, InsufficientCredits, InvalidSignature, migrations
+from credits_db.webhooks import handle_stripe, sign
 
 console = Console(highlight=False, soft_wrap=True)
 say = console.print
 Connection: TypeAlias = psycopg.Connection[Any]
 People: TypeAlias = dict[str, UUID]
+SECRET = "whsec_of_the_demo"  # noqa: S105  # of nothing
 
 
 def run(server: str) -> None:
@@ -56,12 +59,51 @@ def sign_up(connection: Connection, client: Client, people: People) -> None:
         say(f"   {name:<6}{client.get_user_credits_for(people[name]).credits_available:>4} credits")
 
 
-def spend(connection: Connection, client: Client, people: People) -> None:
-    """Ada buys 100 credits and spends 10 on a picture"""
-    bought = client.add_credits_for(
-        people["ada"], 100, "purchase", description="Pack of 100", idempotency_key="order-1"
+def set_products(connection: Connection, client: Client, people: People) -> None:
+    """What is sold is a row: a pack of 100 credits for 9.90"""
+    connection.execute(
+        """
+        select credits_private.set_product(
+          p_store => 'any', p_product_id => 'pack_100', p_credits => 100, p_bonus_credits => 0, p_trial_credits => 0,
+          p_price_cents => 990, p_currency => 'USD', p_entitlement => null, p_expires_after => null,
+          p_active_from => null, p_active_to => null
+        )
+        """
     )
-    say(f"   {bought.type:<12}{bought.amount:>+5}   leaves {bought.balance_after}")
+    say("   credits-db products set pack_100 100 --price-cents 990 --currency USD")
+
+
+def deliver(client: Client, id: str, type: str, object: dict[str, object]) -> None:
+    """An event as Stripe sends it, signed, through the handler that a server of yours would call."""
+    event = {"id": id, "object": "event", "type": type, "livemode": True, "data": {"object": object}}
+    body = json.dumps(event).encode()
+    done = handle_stripe(body, {"Stripe-Signature": sign(body, SECRET)}, client, secrets=SECRET)
+    say(f"   {type:<28}{done.state}")
+
+
+def pay(client: Client, user: UUID, payment: str) -> None:
+    """Stripe says that the user paid for a pack."""
+    session: dict[str, object] = {
+        "id": f"cs_{payment}", "mode": "payment", "payment_status": "paid", "payment_intent": payment,
+        "client_reference_id": str(user), "metadata": {"product_id": "pack_100"}, "amount_subtotal": 990,
+        "amount_total": 990, "currency": "usd",
+    }  # fmt: skip
+    deliver(client, f"evt_{payment}", "checkout.session.completed", session)
+
+
+def sell(connection: Connection, client: Client, people: People) -> None:
+    """Ada buys it: Stripe's signed event comes twice and is credited once, a forged one is refused"""
+    for _ in range(2):
+        pay(client, people["ada"], "pi_ada")
+        say(f"   ada has {client.get_user_credits_for(people['ada']).credits_available}")
+    try:
+        handle_stripe(b"{}", {"Stripe-Signature": sign(b"{}", "guessed")}, client, secrets=SECRET)
+    except InvalidSignature as refusal:
+        say(f"   forged: [yellow]{refusal.token}[/], HTTP {refusal.status}")
+
+
+def spend(connection: Connection, client: Client, people: People) -> None:
+    """Ada spends 10 on a picture"""
     spent = client.consume_credit_for(people["ada"], 10, description="Picture of a cat", idempotency_key="job-1")
     say(f"   {spent.type:<12}{spent.amount:>+5}   leaves {spent.balance_after}")
 
@@ -85,6 +127,27 @@ def run_dry(connection: Connection, client: Client, people: People) -> None:
         say(f"   [yellow]{refusal.token}[/]: asked {asked}, has {has}")
     jobs = connection.execute("select count(*) from jobs").fetchone()
     say(f"   jobs in the table: {jobs[0] if jobs else 0}; grace lost nothing")
+
+
+def refund(connection: Connection, client: Client, people: People) -> None:
+    """Grace buys, spends and gets her money back: a debt, which her next purchase pays first"""
+    grace = people["grace"]
+
+    def balance(what: str) -> None:
+        say(f"   {what:<28}grace has {client.get_user_credits_for(grace).credits_available}")
+
+    pay(client, grace, "pi_grace_1")
+    client.consume_credit_for(grace, 53, description="A film")
+    balance("spent on a film")
+    charge: dict[str, object] = {"id": "ch_1", "payment_intent": "pi_grace_1", "amount": 990, "amount_refunded": 990}
+    deliver(client, "evt_refund", "charge.refunded", {**charge, "currency": "usd"})
+    balance("her money went back")
+    try:
+        client.consume_credit_for(grace)
+    except InsufficientCredits as refusal:
+        say(f"   spend 1: [yellow]{refusal.token}[/]")
+    pay(client, grace, "pi_grace_2")
+    balance("the debt is paid")
 
 
 def as_the_user(connection: Connection, client: Client, people: People) -> None:
@@ -115,8 +178,10 @@ def history(connection: Connection, client: Client, people: People) -> None:
 def leave(connection: Connection, client: Client, people: People) -> None:
     """Linus leaves: balance, ledger and user go in one transaction"""
     receipt = client.as_user(people["linus"]).delete_user_account()
-    say("   removed: " + ", ".join(f"{count} from {table}" for table, count in receipt.removed.items()))
+    say("   removed: " + ", ".join(f"{count} from {table}" for table, count in receipt.removed.items() if count))
     say(f"   verify_ledger: {client.verify_ledger() or '[green]clean[/]'}")
 
 
-ACTS = (push, sign_up, spend, lose_the_answer, run_dry, as_the_user, history, leave)
+ACTS = (
+    push, sign_up, set_products, sell, spend, lose_the_answer, run_dry, refund, as_the_user, history, leave,
+)  # fmt: skip

@@ -30,6 +30,11 @@ class CreditsError(Exception):
         cls.sqlstate, cls.token = sqlstate, token
         _BY_CODE[sqlstate, token] = cls
 
+    @property
+    def status(self) -> int:
+        """The HTTP status that PostgREST answers with, for a server of your own to answer alike."""
+        return int(self.sqlstate[2:]) if self.sqlstate.startswith("PT") else 400
+
     def __str__(self) -> str:
         parts = [self.token or type(self).__name__, self.hint, json.dumps(dict(self.details), default=str)]
         return ": ".join(part for part in parts if part and part != "{}")
@@ -37,6 +42,10 @@ class CreditsError(Exception):
 
 class NotAuthenticated(CreditsError, sqlstate="PT401", token="not_authenticated"):
     """The call names no user: no token, a token without a usable sub, or a null user_id."""
+
+
+class InvalidSignature(CreditsError, sqlstate="PT401", token="invalid_signature"):
+    """A webhook does not prove where it comes from: signature missing, wrong or too old, or no secret is set."""
 
 
 class InsufficientCredits(CreditsError, sqlstate="PT402", token="insufficient_credits"):
@@ -51,12 +60,36 @@ class AccountNotFound(CreditsError, sqlstate="PT404", token="account_not_found")
     """There is no such user."""
 
 
+class TransactionNotFound(CreditsError, sqlstate="PT404", token="transaction_not_found"):
+    """No purchase is known under this transaction; details: store, transaction_id."""
+
+
+class EventNotFound(CreditsError, sqlstate="PT404", token="event_not_found"):
+    """There is no such store event; details: provider, event_id."""
+
+
+class PurchaseConflict(CreditsError, sqlstate="PT409", token="purchase_conflict"):
+    """The transaction has been credited to somebody else; details: store, transaction_id."""
+
+
+class AccountClosed(CreditsError, sqlstate="PT410", token="account_closed"):
+    """The transaction belonged to an account that was deleted: it is not credited again."""
+
+
+class PayloadTooLarge(CreditsError, sqlstate="PT413", token="payload_too_large"):
+    """An event has at most 1 MiB; details: bytes."""
+
+
 class IdempotencyKeyReused(CreditsError, sqlstate="PT422", token="idempotency_key_reused"):
     """The key already names another operation of this user; details: idempotency_key, seq of that operation."""
 
 
 class BalanceLimit(CreditsError, sqlstate="PT422", token="balance_limit"):
     """The balance would leave the range in which JSON numbers are exact, 2^53."""
+
+
+class UnknownProduct(CreditsError, sqlstate="PT422", token="unknown_product"):
+    """This product is not on sale; details: store, product_id."""
 
 
 class InvalidAmount(CreditsError, sqlstate="22023", token="invalid_amount"):

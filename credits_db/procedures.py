@@ -3,11 +3,13 @@
 Names, order and meaning of the arguments are those of the SQL functions, which keep every rule. Amounts are
 whole credits, instants are aware datetimes. Each method raises `CreditsError` subclasses (credits_db.errors)
 and, for what is not ours, psycopg errors. A call that changes something always carries an idempotency key:
-yours, or a fresh one made once for the call and kept through its retries.
+yours, or a fresh one made once for the call and kept through its retries. What comes from a store needs none: its
+transactions, refunds and events have names of their own, and count once.
 """
 
 from __future__ import annotations
 
+import json
 import operator
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,20 +21,26 @@ from uuid import UUID, uuid4
 from psycopg.types.json import Jsonb
 
 from credits_db._call import Call, many, maybe, one, rpc, scalar
-from credits_db.errors import InvalidAmount, InvalidArgument
+from credits_db.errors import InvalidAmount, InvalidArgument, PayloadTooLarge
 from credits_db.results import (
     AccountDeletion,
     CreditTransaction,
     CreditUsage,
     Json,
     LedgerViolation,
+    MaintenanceReport,
+    PurchaseTransaction,
+    StoreEvent,
     TransactionType,
     UserCredits,
+    UserEntitlement,
 )
 
 P = ParamSpec("P")
 T = TypeVar("T")
 GrantType = Literal["purchase", "signup_bonus", "monthly_bonus", "bonus", "admin_adjustment"]
+Environment = Literal["PRODUCTION", "SANDBOX"]
+Provider = Literal["revenuecat", "stripe"]
 Metadata = Mapping[str, object] | None
 
 
@@ -46,12 +54,36 @@ def _whole(amount: int) -> int:
     return amount
 
 
+def _fits(bits: int, argument: str, value: int | None, hint: str) -> dict[str, object]:
+    """The argument by its name, unless the integer of Postgres has no room for it."""
+    if not -(2 ** (bits - 1)) <= (value or 0) < 2 ** (bits - 1):
+        raise InvalidArgument(hint, {"argument": argument, "value": value})
+    return {argument: value}
+
+
 def _page(page_size: int, before_seq: int | None, type: TransactionType | None) -> dict[str, object]:
-    if not -(2**31) <= page_size < 2**31:
-        raise InvalidArgument("A page has 1 to 500 rows.", {"argument": "page_size", "value": page_size})
-    if not -(2**63) <= (before_seq or 0) < 2**63:
-        raise InvalidArgument("There is no such ledger row.", {"argument": "before_seq", "value": before_seq})
-    return {"page_size": page_size, "before_seq": before_seq, "type": type}
+    return {
+        **_fits(32, "page_size", page_size, "A page has 1 to 500 rows."),
+        **_fits(64, "before_seq", before_seq, "There is no such ledger row."),
+        "type": type,
+    }
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _event(body: str | bytes, deferred: bool) -> dict[str, object]:
+    """The body as its exact text, which is what is stored; what is no JSON would be an error of Postgres's own."""
+    raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body)
+    if len(raw) > 2**20:
+        raise PayloadTooLarge("An event has at most 1 MiB.", {"bytes": len(raw)})
+    try:
+        text = raw.decode()
+        json.loads(text, parse_int=str, parse_float=str, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise InvalidArgument("The body is what the provider sent, as JSON.", {"argument": "body"}) from None
+    return {"body": text, "deferred": deferred}
 
 
 def _entry(description: str | None, metadata: Metadata, idempotency_key: str | None) -> dict[str, object]:
@@ -144,6 +176,108 @@ class ServiceProcedures:
         return Call("verify_ledger", {"user_id": user_id}, many(LedgerViolation))
 
     @rpc
+    def record_purchase_for(
+        self,
+        user_id: UUID,
+        store: str,
+        transaction_id: str,
+        product_id: str,
+        *,
+        price_cents: int | None = None,
+        currency: str | None = None,
+        environment: Environment = "PRODUCTION",
+        payload: Metadata = None,
+        quantity: int = 1,
+    ) -> Call[PurchaseTransaction]:
+        """Record a purchase that you vouch for and credit what its product is worth, once for the whole database.
+
+        The same transaction again, from you or from a webhook, returns the purchase as it is. Raises NotAuthenticated
+        (user_id None), AccountNotFound, PurchaseConflict (somebody else's), AccountClosed, UnknownProduct,
+        BalanceLimit, InvalidAmount, InvalidArgument (also: paid too little, or a test purchase that is not allowed).
+        """
+        arguments = {
+            "user_id": user_id,
+            "store": store,
+            "transaction_id": transaction_id,
+            "product_id": product_id,
+            **_fits(64, "price_cents", price_cents, "A price is a whole number of the smallest unit, 0 or more."),
+            "currency": currency,
+            "environment": environment,
+            "payload": Jsonb(dict(payload or {})),
+            **_fits(32, "quantity", quantity, "A quantity is a whole number from 1 to 999999."),
+        }
+        return Call("record_purchase_for", arguments, one(PurchaseTransaction))
+
+    @rpc
+    def refund_purchase(
+        self,
+        store: str,
+        transaction_id: str,
+        refund_id: str,
+        credits: int | None = None,
+        *,
+        environment: Environment = "PRODUCTION",
+    ) -> Call[PurchaseTransaction]:
+        """Take back the credits of a purchase, all of them for None, and return it. What was spent becomes a debt.
+
+        refund_id is the refund's own name: again it changes nothing. Raises TransactionNotFound, InvalidAmount,
+        InvalidArgument, IdempotencyKeyReused (the refund is known with another amount).
+        """
+        arguments = {
+            "store": store,
+            "transaction_id": transaction_id,
+            "refund_id": refund_id,
+            "credits": None if credits is None else _whole(credits),
+            "environment": environment,
+        }
+        return Call("refund_purchase", arguments, one(PurchaseTransaction))
+
+    @rpc
+    def grant_entitlement_for(
+        self, user_id: UUID, entitlement: str, active_until: datetime | None = None
+    ) -> Call[UserEntitlement]:
+        """Let a user use something until an instant, or for ever. An instant that has passed ends the grant.
+
+        Raises NotAuthenticated (user_id None), AccountNotFound, InvalidArgument.
+        """
+        arguments = {"user_id": user_id, "entitlement": entitlement, "active_until": active_until}
+        return Call("grant_entitlement_for", arguments, one(UserEntitlement))
+
+    @rpc
+    def has_entitlement_for(self, user_id: UUID, entitlement: str) -> Call[bool]:
+        """Whether a user may use something now."""
+        return Call("has_entitlement_for", {"user_id": user_id, "entitlement": entitlement}, scalar(bool))
+
+    @rpc
+    def process_revenuecat_event(self, body: str | bytes, deferred: bool = False) -> Call[StoreEvent]:
+        """Store an event of RevenueCat, do what it says, and return what became of it; deferred only stores it.
+
+        Verify its signature first, or let `credits_db.webhooks` do both. Send the same event as often as you like.
+        Raises PayloadTooLarge and InvalidArgument (no JSON); whatever else is wrong is its state and reason.
+        """
+        return Call("process_revenuecat_event", _event(body, deferred), one(StoreEvent))
+
+    @rpc
+    def process_stripe_event(self, body: str | bytes, deferred: bool = False) -> Call[StoreEvent]:
+        """Store an event of Stripe, do what it says, and return what became of it; deferred only stores it.
+
+        Verify its signature first, or let `credits_db.webhooks` do both. Send the same event as often as you like.
+        Raises PayloadTooLarge and InvalidArgument (no JSON); whatever else is wrong is its state and reason.
+        """
+        return Call("process_stripe_event", _event(body, deferred), one(StoreEvent))
+
+    @rpc
+    def reprocess_store_event(self, provider: Provider, event_id: str) -> Call[StoreEvent]:
+        """Try a stored event again, after what stood in its way was mended. Raises EventNotFound."""
+        return Call("reprocess_store_event", {"provider": provider, "event_id": event_id}, one(StoreEvent))
+
+    @rpc
+    def run_maintenance(self, max_items: int = 1000) -> Call[MaintenanceReport]:
+        """Do what is due, at most max_items of it; call it from cron. Raises InvalidArgument."""
+        arguments = _fits(32, "max_items", max_items, "One call takes 1 to 100000 items.")
+        return Call("run_maintenance", arguments, one(MaintenanceReport))
+
+    @rpc
     def delete_user_account_for(self, user_id: UUID) -> Call[AccountDeletion]:
         """Delete a user with balance, ledger and auth user, in one transaction; zeros when nothing was left."""
         return Call("delete_user_account_for", {"user_id": user_id}, one(AccountDeletion))
@@ -172,4 +306,5 @@ class UserProcedures:
     get_transaction_history = _mine(ServiceProcedures.get_transaction_history_for)
     get_operation = _mine(ServiceProcedures.get_operation_for)
     get_usage = _mine(ServiceProcedures.get_usage_for)
+    has_entitlement = _mine(ServiceProcedures.has_entitlement_for)
     delete_user_account = _mine(ServiceProcedures.delete_user_account_for)

@@ -18,6 +18,8 @@ TransactionType = Literal[
     "purchase", "signup_bonus", "monthly_bonus", "bonus", "consumption",
     "refund", "clawback", "clawback_reversal", "expiration", "admin_adjustment",
 ]  # fmt: skip
+PurchaseStatus = Literal["pending", "completed", "failed", "refunded"]
+StoreEventState = Literal["pending", "parked", "failed", "ignored", "processed"]
 
 
 def _read(value: Any, types: tuple[Any, ...]) -> Any:
@@ -94,6 +96,71 @@ class CreditTransaction(Result):
     def id(self) -> str:
         """The name of the row in support mails: <user_id>/<seq>."""
         return f"{self.user_id}/{self.seq}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PurchaseTransaction(Result):
+    """A product bought in a transaction of a store (public.purchase_transactions)."""
+
+    user_id: UUID
+    store: str
+    environment: str
+    transaction_id: str
+    product_id: str
+    provider: str
+    status: PurchaseStatus
+    credits: int
+    refunded_credits: int
+    quantity: int
+    price_cents: int | None
+    currency: str | None
+    entitlements: list[str]
+    entitled_until: datetime | None
+    seq: int | None
+    payload: dict[str, Json]
+    verified_at: datetime | None
+    created_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class UserEntitlement(Result):
+    """What a user may use (public.user_entitlements); active_until is None for ever."""
+
+    user_id: UUID
+    entitlement: str
+    active_until: datetime | None
+    source: str
+    granted_by: str | None
+    granted_until: datetime | None
+    updated_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoreEvent(Result):
+    """An event of a store and what became of it (public.store_event); reason says why, as a token."""
+
+    provider: str
+    event_id: str
+    type: str | None
+    state: StoreEventState
+    reason: str | None
+    details: dict[str, Json]
+    user_id: UUID | None
+    store: str | None
+    environment: str | None
+    transaction_id: str | None
+    product_id: str | None
+    attempts: int
+    received_at: datetime
+    processed_at: datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceReport(Result):
+    """What one call of run_maintenance did (public.maintenance_report)."""
+
+    store_events: int
+    store_events_waiting: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,11 +24,18 @@ from credits_db import (
     CreditUsage,
     InsufficientCredits,
     LedgerViolation,
+    MaintenanceReport,
+    PurchaseStatus,
+    PurchaseTransaction,
+    StoreEvent,
+    StoreEventState,
     TransactionType,
     UserClient,
     UserCredits,
+    UserEntitlement,
 )
 from credits_db.results import Json
+from credits_db.webhooks import handle_revenuecat, handle_stripe, sign
 
 
 def sync(connection: psycopg.Connection[Any], pool: ConnectionPool, user: UUID, now: datetime) -> None:
@@ -45,6 +52,14 @@ def sync(connection: psycopg.Connection[Any], pool: ConnectionPool, user: UUID, 
     assert_type(client.get_balance_at_for(user, now), int)
     assert_type(client.explain_balance_for(user), dict[str, Json])
     assert_type(client.verify_ledger(), list[LedgerViolation])
+    assert_type(client.record_purchase_for(user, "stripe", "pi_1", "pack", quantity=2), PurchaseTransaction)
+    assert_type(client.refund_purchase("stripe", "pi_1", "re_1", 5), PurchaseTransaction)
+    assert_type(client.grant_entitlement_for(user, "pro", now), UserEntitlement)
+    assert_type(client.has_entitlement_for(user, "pro"), bool)
+    assert_type(client.process_revenuecat_event("{}"), StoreEvent)
+    assert_type(client.process_stripe_event(b"{}", deferred=True), StoreEvent)
+    assert_type(client.reprocess_store_event("stripe", "evt_1"), StoreEvent)
+    assert_type(client.run_maintenance(), MaintenanceReport)
     assert_type(client.delete_user_account_for(user), AccountDeletion)
 
     me = client.as_user(user, {"email": "a@b.c"})
@@ -55,6 +70,7 @@ def sync(connection: psycopg.Connection[Any], pool: ConnectionPool, user: UUID, 
     assert_type(me.get_transaction_history(type="consumption"), list[CreditTransaction])
     assert_type(me.get_operation("k"), CreditTransaction | None)
     assert_type(me.get_usage(now, until=now), CreditUsage)
+    assert_type(me.has_entitlement("pro"), bool)
     assert_type(me.delete_user_account(), AccountDeletion)
 
 
@@ -74,6 +90,14 @@ async def asynchronous(
     assert_type(await client.get_balance_at_for(user, now), int)
     assert_type(await client.explain_balance_for(user), dict[str, Json])
     assert_type(await client.verify_ledger(user), list[LedgerViolation])
+    assert_type(await client.record_purchase_for(user, "stripe", "pi_1", "pack", quantity=2), PurchaseTransaction)
+    assert_type(await client.refund_purchase("stripe", "pi_1", "re_1", 5), PurchaseTransaction)
+    assert_type(await client.grant_entitlement_for(user, "pro", now), UserEntitlement)
+    assert_type(await client.has_entitlement_for(user, "pro"), bool)
+    assert_type(await client.process_revenuecat_event("{}"), StoreEvent)
+    assert_type(await client.process_stripe_event(b"{}", deferred=True), StoreEvent)
+    assert_type(await client.reprocess_store_event("stripe", "evt_1"), StoreEvent)
+    assert_type(await client.run_maintenance(), MaintenanceReport)
     assert_type(await client.delete_user_account_for(user), AccountDeletion)
 
     me = client.as_user(user)
@@ -85,10 +109,22 @@ async def asynchronous(
     assert_type(await me.get_transaction_history(type="consumption"), list[CreditTransaction])
     assert_type(await me.get_operation("k"), CreditTransaction | None)
     assert_type(await me.get_usage(now), CreditUsage)
+    assert_type(await me.has_entitlement("pro"), bool)
     assert_type(await me.delete_user_account(), AccountDeletion)
 
 
-def results(row: CreditTransaction, error: InsufficientCredits) -> None:
+async def webhooks(client: Client, later: AsyncClient, body: bytes, headers: dict[str, str]) -> None:
+    assert_type(handle_stripe(body, headers, client, secrets="whsec"), StoreEvent)
+    taken = assert_type(handle_stripe(body, headers, later, secrets=["a", "b"]), Coroutine[Any, Any, StoreEvent])
+    assert_type(await taken, StoreEvent)
+    assert_type(handle_revenuecat(body, headers, client, authorization="x"), StoreEvent)
+    assert_type(await handle_revenuecat(body, headers, later, secrets=("a",)), StoreEvent)
+    assert_type(sign(body, "secret"), str)
+
+
+def results(
+    row: CreditTransaction, error: InsufficientCredits, purchase: PurchaseTransaction, event: StoreEvent
+) -> None:
     assert_type(row.user_id, UUID)
     assert_type(row.created_at, datetime)
     assert_type(row.type, TransactionType)
@@ -97,9 +133,13 @@ def results(row: CreditTransaction, error: InsufficientCredits) -> None:
     assert_type(row.to_json(), dict[str, Json])
     assert_type(CreditTransaction.from_json({}), CreditTransaction)
     assert_type(error.details.get("amount"), object | None)
+    assert_type(error.status, int)
     assert_type(error.hint, str)
     base: CreditsError = error
     assert_type(base.token, str)
+    assert_type(purchase.status, PurchaseStatus)
+    assert_type(purchase.entitlements, list[str])
+    assert_type(event.state, StoreEventState)
     row.amount = 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -125,4 +165,9 @@ def rejected(
     client.consume_credit(1)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     client.as_user(user).add_credits_for(user, 1)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     client.as_user(user).consume_credit(user, 1)  # type: ignore[call-arg,arg-type]  # pyright: ignore[reportCallIssue]
+    client.record_purchase_for(user, "stripe", "pi_1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.record_purchase_for(user, "stripe", "pi_1", "pack", environment="TEST")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.process_stripe_event({})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.as_user(user).run_maintenance()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    handle_stripe(b"", {}, client)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     print(client.get_operation_for(user, "k").seq)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]

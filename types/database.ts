@@ -5,7 +5,21 @@ export type Database = {
   
   "public": {
           Tables: {
-            "credit_transactions": {
+            "credit_products": {
+                  Row: {
+                    "active_from": string | null,"active_to": string | null,"bonus_credits": number,"credits": number,"currency": string | null,"entitlement": string | null,"expires_after": string | null,"price_cents": number | null,"product_id": string,"store": string,"trial_credits": number,"updated_at": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "active_from"?: string | null,"active_to"?: string | null,"bonus_credits"?: number,"credits": number,"currency"?: string | null,"entitlement"?: string | null,"expires_after"?: string | null,"price_cents"?: number | null,"product_id": string,"store"?: string,"trial_credits"?: number,"updated_at"?: string
+                  }
+                  Update: {
+                    "active_from"?: string | null,"active_to"?: string | null,"bonus_credits"?: number,"credits"?: number,"currency"?: string | null,"entitlement"?: string | null,"expires_after"?: string | null,"price_cents"?: number | null,"product_id"?: string,"store"?: string,"trial_credits"?: number,"updated_at"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"credit_transactions": {
                   Row: {
                     "amount": number,"balance_after": number,"created_at": string,"description": string | null,"idempotency_key": string | null,"metadata": NonNullable<Json>,"seq": number,"type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string,"id": string | null
                   }
@@ -15,6 +29,20 @@ export type Database = {
                   }
                   Update: {
                     "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"seq"?: number,"type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"purchase_transactions": {
+                  Row: {
+                    "created_at": string,"credits": number,"currency": string | null,"entitled_until": string | null,"entitlements": (string)[],"environment": string,"payload": NonNullable<Json>,"price_cents": number | null,"product_id": string,"provider": string,"quantity": number,"refunded_credits": number,"seq": number | null,"status": Database["public"]['Enums']["purchase_status"],"store": string,"transaction_id": string,"user_id": string,"verified_at": string | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at": string,"credits": number,"currency"?: string | null,"entitled_until"?: string | null,"entitlements"?: (string)[],"environment": string,"payload"?: NonNullable<Json>,"price_cents"?: number | null,"product_id": string,"provider": string,"quantity"?: number,"refunded_credits"?: number,"seq"?: number | null,"status": Database["public"]['Enums']["purchase_status"],"store": string,"transaction_id": string,"user_id": string,"verified_at"?: string | null
+                  }
+                  Update: {
+                    "created_at"?: string,"credits"?: number,"currency"?: string | null,"entitled_until"?: string | null,"entitlements"?: (string)[],"environment"?: string,"payload"?: NonNullable<Json>,"price_cents"?: number | null,"product_id"?: string,"provider"?: string,"quantity"?: number,"refunded_credits"?: number,"seq"?: number | null,"status"?: Database["public"]['Enums']["purchase_status"],"store"?: string,"transaction_id"?: string,"user_id"?: string,"verified_at"?: string | null
                   }
                   Relationships: [
                     
@@ -29,6 +57,20 @@ export type Database = {
                   }
                   Update: {
                     "alert_below"?: number | null,"created_at"?: string,"credits_held"?: number,"credits_remaining"?: number,"last_bonus_date"?: string | null,"last_purchase_at"?: string | null,"last_seq"?: number,"monthly_bonus_credits"?: number,"next_due_at"?: string | null,"total_credits"?: number,"updated_at"?: string,"used_credits"?: number,"user_id"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"user_entitlements": {
+                  Row: {
+                    "active_until": string | null,"entitlement": string,"granted_by": string | null,"granted_until": string | null,"source": string,"updated_at": string,"user_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "active_until"?: string | null,"entitlement": string,"granted_by"?: string | null,"granted_until"?: string | null,"source": string,"updated_at": string,"user_id": string
+                  }
+                  Update: {
+                    "active_until"?: string | null,"entitlement"?: string,"granted_by"?: string | null,"granted_until"?: string | null,"source"?: string,"updated_at"?: string,"user_id"?: string
                   }
                   Relationships: [
                     
@@ -250,8 +292,122 @@ export type Database = {
         isOneToOne: true
         isSetofReturn: false
       } },
+"grant_entitlement_for":
+{ Args: { "active_until"?: string,"entitlement": string,"user_id": string }; Returns: {
+              "active_until": string | null,
+"entitlement": string,
+"granted_by": string | null,
+"granted_until": string | null,
+"source": string,
+"updated_at": string,
+"user_id": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "user_entitlements"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"has_entitlement":
+{ Args: { "entitlement": string }; Returns: boolean
+                           },
+"has_entitlement_for":
+{ Args: { "entitlement": string,"user_id": string }; Returns: boolean
+                           },
 "id":
 { Args: { "entry": Omit<Database["public"]['Tables']["credit_transactions"]['Row'], Database["public"]['Tables']["credit_transactions"]['ComputedFields']> }; Returns: string
+                           },
+"process_revenuecat_event":
+{ Args: { "body": Json,"deferred"?: boolean }; Returns: Database["public"]['CompositeTypes']["store_event"]
+                          SetofOptions: {
+        from: "*"
+        to: "store_event"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"process_stripe_event":
+{ Args: { "body": Json,"deferred"?: boolean }; Returns: Database["public"]['CompositeTypes']["store_event"]
+                          SetofOptions: {
+        from: "*"
+        to: "store_event"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"record_purchase_for":
+{ Args: { "currency"?: string,"environment"?: string,"payload"?: Json,"price_cents"?: number,"product_id": string,"quantity"?: number,"store": string,"transaction_id": string,"user_id": string }; Returns: {
+              "created_at": string,
+"credits": number,
+"currency": string | null,
+"entitled_until": string | null,
+"entitlements": (string)[],
+"environment": string,
+"payload": NonNullable<Json>,
+"price_cents": number | null,
+"product_id": string,
+"provider": string,
+"quantity": number,
+"refunded_credits": number,
+"seq": number | null,
+"status": Database["public"]['Enums']["purchase_status"],
+"store": string,
+"transaction_id": string,
+"user_id": string,
+"verified_at": string | null
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "purchase_transactions"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"refund_purchase":
+{ Args: { "credits"?: number,"environment"?: string,"refund_id": string,"store": string,"transaction_id": string }; Returns: {
+              "created_at": string,
+"credits": number,
+"currency": string | null,
+"entitled_until": string | null,
+"entitlements": (string)[],
+"environment": string,
+"payload": NonNullable<Json>,
+"price_cents": number | null,
+"product_id": string,
+"provider": string,
+"quantity": number,
+"refunded_credits": number,
+"seq": number | null,
+"status": Database["public"]['Enums']["purchase_status"],
+"store": string,
+"transaction_id": string,
+"user_id": string,
+"verified_at": string | null
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "purchase_transactions"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"reprocess_store_event":
+{ Args: { "event_id": string,"provider": string }; Returns: Database["public"]['CompositeTypes']["store_event"]
+                          SetofOptions: {
+        from: "*"
+        to: "store_event"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"revenuecat_webhook":
+{ Args: { "": Json }; Returns: Json
+                           },
+"run_maintenance":
+{ Args: { "max_items"?: number }; Returns: Database["public"]['CompositeTypes']["maintenance_report"]
+                          SetofOptions: {
+        from: "*"
+        to: "maintenance_report"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"stripe_webhook":
+{ Args: { "": Json }; Returns: Json
                            },
 "verify_ledger":
 { Args: { "user_id"?: string }; Returns: Database["public"]['CompositeTypes']["ledger_violation"][]
@@ -263,7 +419,7 @@ export type Database = {
       } }
           }
           Enums: {
-            "credit_transaction_type": "purchase"|"signup_bonus"|"monthly_bonus"|"bonus"|"consumption"|"refund"|"clawback"|"clawback_reversal"|"expiration"|"admin_adjustment"
+            "credit_transaction_type": "purchase"|"signup_bonus"|"monthly_bonus"|"bonus"|"consumption"|"refund"|"clawback"|"clawback_reversal"|"expiration"|"admin_adjustment","purchase_status": "pending"|"completed"|"failed"|"refunded","store_event_state": "pending"|"parked"|"failed"|"ignored"|"processed"
           }
           CompositeTypes: {
             "account_deletion": {
@@ -272,6 +428,10 @@ export type Database = {
                         "consumed": number | null,"refunded": number | null,"operations": number | null
                       },"ledger_violation": {
                         "user_id": string | null,"seq": number | null,"rule": string | null,"expected": number | null,"found": number | null
+                      },"maintenance_report": {
+                        "store_events": number | null,"store_events_waiting": number | null
+                      },"store_event": {
+                        "provider": string | null,"event_id": string | null,"type": string | null,"state": Database["public"]['Enums']["store_event_state"] | null,"reason": string | null,"details": Json | null,"user_id": string | null,"store": string | null,"environment": string | null,"transaction_id": string | null,"product_id": string | null,"attempts": number | null,"received_at": string | null,"processed_at": string | null
                       }
           }
         }
@@ -385,7 +545,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "credit_transaction_type": ["purchase", "signup_bonus", "monthly_bonus", "bonus", "consumption", "refund", "clawback", "clawback_reversal", "expiration", "admin_adjustment"]
+            "credit_transaction_type": ["purchase", "signup_bonus", "monthly_bonus", "bonus", "consumption", "refund", "clawback", "clawback_reversal", "expiration", "admin_adjustment"],"purchase_status": ["pending", "completed", "failed", "refunded"],"store_event_state": ["pending", "parked", "failed", "ignored", "processed"]
           }
         }
 } as const

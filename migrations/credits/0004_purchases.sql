@@ -197,6 +197,7 @@ grant usage on type public.maintenance_report to service_role;
 alter table credits_private.settings
   add column pattern text;
 alter table credits_private.settings
+  -- squawk-ignore ban-drop-constraint
   drop constraint settings_value_fits_kind;
 alter table credits_private.settings
   -- squawk-ignore constraint-missing-not-valid
@@ -369,6 +370,7 @@ create table public.purchase_transactions (
   status public.purchase_status not null,
   credits bigint not null,
   refunded_credits bigint not null default 0,
+  -- squawk-ignore prefer-bigint-over-int
   quantity integer not null default 1,
   price_cents bigint,
   currency text,
@@ -494,6 +496,7 @@ create table credits_private.purchase_facts (
   kind text not null,
   ref text not null,
   product_id text,
+  -- squawk-ignore prefer-bigint-over-int
   stage integer not null,
   cents bigint,
   basis_cents bigint,
@@ -620,6 +623,7 @@ create table credits_private.store_events (
   environment text,
   transaction_id text,
   product_id text,
+  -- squawk-ignore prefer-bigint-over-int
   attempts integer not null default 0,
   received_at timestamptz not null,
   processed_at timestamptz,
@@ -922,7 +926,7 @@ create or replace function credits_private.refuse_shape(
 )
   returns void
   language plpgsql
-  immutable
+  stable
   set search_path = ''
 as $$
 begin
@@ -1020,7 +1024,7 @@ begin
       when upper(p_currency) in ('BHD', 'JOD', 'KWD', 'OMR', 'TND') then 1000
       else 100
     end
-  );
+  )::bigint;
 end;
 $$;
 
@@ -1045,7 +1049,7 @@ create or replace function credits_private.clean_names(
   set search_path = ''
 as $$
 declare
-  v_names pg_catalog.text[] := '{}';
+  v_names pg_catalog.text[] := '{}'::pg_catalog.text[];
   v_name pg_catalog.text;
 begin
   foreach v_name in array p_names[:100] loop
@@ -1280,7 +1284,7 @@ declare
   v_status pg_catalog.text := v_object ->> 'status';
   v_name pg_catalog.text;
   v_fact credits_private.store_fact;
-  v_facts credits_private.store_fact[] := '{}';
+  v_facts credits_private.store_fact[] := '{}'::credits_private.store_fact[];
 begin
   if jsonb_typeof(v_object) is distinct from 'object' then
     perform credits_private.refuse_shape('data.object');
@@ -1526,7 +1530,7 @@ create or replace function credits_private.learn_names(
   set search_path = ''
 as $$
 declare
-  v_learned pg_catalog.text[] := '{}';
+  v_learned pg_catalog.text[] := '{}'::pg_catalog.text[];
   v_name pg_catalog.text;
 begin
   foreach v_name in array p_names loop
@@ -1568,9 +1572,9 @@ create or replace function credits_private.find_user(
   set search_path = ''
 as $$
 declare
-  v_ids pg_catalog.uuid[] := '{}';
-  v_others pg_catalog.text[] := '{}';
-  v_accounts pg_catalog.uuid[] := '{}';
+  v_ids pg_catalog.uuid[] := '{}'::pg_catalog.uuid[];
+  v_others pg_catalog.text[] := '{}'::pg_catalog.text[];
+  v_accounts pg_catalog.uuid[] := '{}'::pg_catalog.uuid[];
   v_user_id pg_catalog.uuid;
   v_known integer := 0;
   v_name pg_catalog.text;
@@ -1779,7 +1783,7 @@ create or replace function credits_private.open_transaction(
 as $$
 declare
   v_claim credits_private.purchase_claims;
-  v_roots pg_catalog.text[] := '{}';
+  v_roots pg_catalog.text[] := '{}'::pg_catalog.text[];
   v_names pg_catalog.text[] := p_transaction_ids;
   v_name pg_catalog.text;
 begin
@@ -2146,8 +2150,8 @@ begin
       v_purchase.seq := credits_private.grant_purchase(v_was);
     end if;
     v_share := credits_private.refunded_share(v_was);
-    v_purchase.refunded_credits := round(v_was.credits * v_share);
-    v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end;
+    v_purchase.refunded_credits := round(v_was.credits * v_share)::bigint;
+    v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end::public.purchase_status;
     v_change := v_was.refunded_credits - v_purchase.refunded_credits;
     if v_change < 0 then
       perform credits_private.post(
@@ -2445,7 +2449,8 @@ begin
       v_purchase.entitlements := v_purchase.entitlements || v_product.entitlement;
     end if;
     v_purchase.created_at := v_now;
-    v_purchase.status := case p_fact.stage when 0 then 'pending' when 1 then 'failed' else 'completed' end;
+    v_purchase.status :=
+      case p_fact.stage when 0 then 'pending' when 1 then 'failed' else 'completed' end::public.purchase_status;
     if p_fact.stage = 2 then
       v_purchase.verified_at := v_now;
       v_purchase.seq := credits_private.grant_purchase(v_purchase);
@@ -3090,7 +3095,7 @@ create or replace function credits_private.attempt_store_event(
 as $$
 declare
   v_event credits_private.store_events := p_event;
-  v_facts credits_private.store_fact[] := '{}';
+  v_facts credits_private.store_fact[] := '{}'::credits_private.store_fact[];
   v_names pg_catalog.text[];
   v_name pg_catalog.text;
   v_is_shared boolean;
@@ -3134,7 +3139,7 @@ begin
           -- a body that is JSON but holds what Postgres has no value for
           when v_state in ('22P02', '22P05', '22003', '22023', '22007', '22008', '54000') then 'failed'
           else 'pending'
-        end;
+        end::public.store_event_state;
         v_event.reason := case
           when v_message ~ '^[a-z_]+$' and v_state ~ '^(PT...|22023)$' then v_message
           when v_event.state = 'failed' then 'wrong_shape'
@@ -3721,14 +3726,14 @@ revoke all on function credits_private.is_from_revenuecat(jsonb, text) from publ
 create or replace function credits_private.refuse_signature()
   returns void
   language plpgsql
-  immutable
+  stable
   set search_path = ''
 as $$
 begin
   raise exception using
     errcode = 'PT401',
     message = 'invalid_signature',
-    detail = '{}',
+    detail = json_build_object(),
     hint = 'The signature is missing, wrong or too old, or no secret is set: credits-db secret set.';
 end;
 $$;
@@ -4102,7 +4107,7 @@ create or replace function credits_private.revenuecat_webhook(
   set search_path = ''
 as $$
 declare
-  v_headers pg_catalog.jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}');
+  v_headers pg_catalog.jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::pg_catalog.jsonb;
   v_event public.store_event;
 begin
   perform credits_private.check_body(p_body);
@@ -4158,7 +4163,7 @@ create or replace function credits_private.stripe_webhook(
   set search_path = ''
 as $$
 declare
-  v_headers pg_catalog.jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}');
+  v_headers pg_catalog.jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::pg_catalog.jsonb;
   v_event public.store_event;
 begin
   perform credits_private.check_body(p_body);

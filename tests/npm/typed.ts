@@ -11,8 +11,9 @@ const supabase = createClient<Database>('http://localhost', 'key')
 const user_id = crypto.randomUUID()
 const idempotency_key = crypto.randomUUID()
 const since = new Date().toISOString()
+const sale = { store: 'app_store', transaction_id: '100000000000000' }
 
-// Every RPC is called here, or this does not compile.
+// Every RPC is called here, or this does not compile; the webhooks are for the stores.
 const calls = {
   consume_credit: supabase.rpc('consume_credit', { amount: 2, description: 'A film', metadata: { job: 1 }, idempotency_key }),
   consume_credit_for: supabase.rpc('consume_credit_for', { user_id, amount: 2, idempotency_key }),
@@ -30,7 +31,21 @@ const calls = {
   verify_ledger: supabase.rpc('verify_ledger'),
   delete_user_account: supabase.rpc('delete_user_account'),
   delete_user_account_for: supabase.rpc('delete_user_account_for', { user_id }),
-} satisfies Record<Exclude<keyof Database['public']['Functions'], 'credits_available' | 'id'>, unknown>
+  record_purchase_for: supabase.rpc('record_purchase_for', {
+    user_id, ...sale, product_id: 'pack', price_cents: 999, currency: 'USD', environment: 'SANDBOX', quantity: 2, payload: { receipt: 'x' },
+  }),
+  refund_purchase: supabase.rpc('refund_purchase', { ...sale, refund_id: 'r1', credits: 20, environment: 'SANDBOX' }),
+  grant_entitlement_for: supabase.rpc('grant_entitlement_for', { user_id, entitlement: 'pro', active_until: since }),
+  has_entitlement: supabase.rpc('has_entitlement', { entitlement: 'pro' }),
+  has_entitlement_for: supabase.rpc('has_entitlement_for', { user_id, entitlement: 'pro' }),
+  process_revenuecat_event: supabase.rpc('process_revenuecat_event', { body: { event: { id: '1', aliases: [] } }, deferred: true }),
+  process_stripe_event: supabase.rpc('process_stripe_event', { body: { id: 'evt_1' } }),
+  reprocess_store_event: supabase.rpc('reprocess_store_event', { provider: 'stripe', event_id: 'evt_1' }),
+  run_maintenance: supabase.rpc('run_maintenance', { max_items: 10 }),
+} satisfies Record<
+  Exclude<keyof Database['public']['Functions'], 'credits_available' | 'id' | 'revenuecat_webhook' | 'stripe_webhook'>,
+  unknown
+>
 
 // What they answer. A row has its computed fields only where they are asked for.
 type Entry = Omit<Tables<'credit_transactions'>, 'id'>
@@ -56,6 +71,15 @@ sure<
       verify_ledger: CompositeTypes<'ledger_violation'>[]
       delete_user_account: CompositeTypes<'account_deletion'>
       delete_user_account_for: CompositeTypes<'account_deletion'>
+      record_purchase_for: Tables<'purchase_transactions'>
+      refund_purchase: Tables<'purchase_transactions'>
+      grant_entitlement_for: Tables<'user_entitlements'>
+      has_entitlement: boolean
+      has_entitlement_for: boolean
+      process_revenuecat_event: CompositeTypes<'store_event'>
+      process_stripe_event: CompositeTypes<'store_event'>
+      reprocess_store_event: CompositeTypes<'store_event'>
+      run_maintenance: CompositeTypes<'maintenance_report'>
     }
   >
 >()
@@ -67,6 +91,12 @@ const { data: account } = await supabase.from('user_credits').select('*, credits
 const available: number | null = account.credits_available
 const { data: entries } = await supabase.rpc('get_transaction_history').select('id, type').throwOnError()
 const names: (string | null)[] = entries.map((entry) => entry.id)
+
+const { data: on_sale } = await supabase.from('credit_products').select('product_id, credits, price_cents').throwOnError()
+const prices: (number | null)[] = on_sale.map((product) => product.price_cents)
+const { data: bought } = await supabase.from('purchase_transactions').select('credits, status, entitlements').throwOnError()
+const kept: string[] = bought.flatMap((purchase) => (purchase.status === 'refunded' ? [] : purchase.entitlements))
+const waiting: boolean = (await calls.process_stripe_event).data?.state === 'pending'
 
 supabase.from('credit_transactions').insert({ user_id, type: 'bonus', amount: 3 })
 
@@ -84,6 +114,12 @@ supabase.rpc('get_user_credits', { user_id })
 supabase.rpc('add_credits_for', { user_id, amount: 9, type: 'gift' })
 // @ts-expect-error: a function that is not there
 supabase.rpc('consume_credits', { amount: 2 })
+// @ts-expect-error: a purchase that does not say of what
+supabase.rpc('record_purchase_for', { user_id, ...sale })
+// @ts-expect-error: a refund without its id
+supabase.rpc('refund_purchase', { ...sale, credits: 20 })
+// @ts-expect-error: a state that no event has
+const done: boolean = (await calls.process_stripe_event).data?.state === 'done'
 // @ts-expect-error: a figure taken for text
 const text: string = spent!.balance_after
 // @ts-expect-error: a computed field that was not asked for

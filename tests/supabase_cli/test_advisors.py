@@ -12,6 +12,16 @@ from conftest import Database
 from supabase_cli.conftest import Supabase
 
 ADVISORS = ["db", "advisors", "--type", "all", "--level", "info", "--output-format", "json"]
+# Only a database in use has used its indexes; these serve deletions (whose is it?) and maintenance (what is due?).
+UNUSED = [
+    f"INFO unused_index: Index `{index}` on table `credits_private.{table}` has not been used"
+    for table, index in (
+        ("purchase_claims", "purchase_claims_user_id"),
+        ("store_customers", "store_customers_user_id"),
+        ("store_events", "store_events_retry_at"),
+        ("store_events", "store_events_user_id"),
+    )
+]
 CANARIES = """
 create table public.canary (account uuid references public.user_credits);
 create view public.canaries as select * from public.canary;
@@ -30,8 +40,10 @@ def advice(supabase: Supabase, database: Database) -> list[str]:
     return [f"{found['level']} {found['name']}: {found['detail']}" for found in json.loads(done.stdout)["results"]]
 
 
-def test_the_advisors_find_nothing_at_any_level(supabase: Supabase, database: Database) -> None:
-    assert advice(supabase, database) == []
+def test_the_advisors_find_nothing_at_any_level_but_indexes_of_a_new_database(
+    supabase: Supabase, database: Database
+) -> None:
+    assert sorted(advice(supabase, database)) == UNUSED
 
 
 def test_the_advisors_would_find_what_is_wrong_in_either_schema(supabase: Supabase, database: Database) -> None:

@@ -15,7 +15,7 @@ create or replace function credits_private.attempt_store_event(
 as $$
 declare
   v_event credits_private.store_events := p_event;
-  v_facts credits_private.store_fact[] := '{}';
+  v_facts credits_private.store_fact[] := '{}'::credits_private.store_fact[];
   v_names pg_catalog.text[];
   v_name pg_catalog.text;
   v_is_shared boolean;
@@ -59,7 +59,7 @@ begin
           -- a body that is JSON but holds what Postgres has no value for
           when v_state in ('22P02', '22P05', '22003', '22023', '22007', '22008', '54000') then 'failed'
           else 'pending'
-        end;
+        end::public.store_event_state;
         v_event.reason := case
           when v_message ~ '^[a-z_]+$' and v_state ~ '^(PT...|22023)$' then v_message
           when v_event.state = 'failed' then 'wrong_shape'

@@ -12,7 +12,7 @@ create or replace function credits_private.clean_names(
   set search_path = ''
 as $$
 declare
-  v_names pg_catalog.text[] := '{}';
+  v_names pg_catalog.text[] := '{}'::pg_catalog.text[];
   v_name pg_catalog.text;
 begin
   foreach v_name in array p_names[:100] loop

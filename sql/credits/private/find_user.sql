@@ -16,9 +16,9 @@ create or replace function credits_private.find_user(
   set search_path = ''
 as $$
 declare
-  v_ids pg_catalog.uuid[] := '{}';
-  v_others pg_catalog.text[] := '{}';
-  v_accounts pg_catalog.uuid[] := '{}';
+  v_ids pg_catalog.uuid[] := '{}'::pg_catalog.uuid[];
+  v_others pg_catalog.text[] := '{}'::pg_catalog.text[];
+  v_accounts pg_catalog.uuid[] := '{}'::pg_catalog.uuid[];
   v_user_id pg_catalog.uuid;
   v_known integer := 0;
   v_name pg_catalog.text;

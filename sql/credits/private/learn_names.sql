@@ -11,7 +11,7 @@ create or replace function credits_private.learn_names(
   set search_path = ''
 as $$
 declare
-  v_learned pg_catalog.text[] := '{}';
+  v_learned pg_catalog.text[] := '{}'::pg_catalog.text[];
   v_name pg_catalog.text;
 begin
   foreach v_name in array p_names loop

@@ -18,7 +18,7 @@ create or replace function credits_private.open_transaction(
 as $$
 declare
   v_claim credits_private.purchase_claims;
-  v_roots pg_catalog.text[] := '{}';
+  v_roots pg_catalog.text[] := '{}'::pg_catalog.text[];
   v_names pg_catalog.text[] := p_transaction_ids;
   v_name pg_catalog.text;
 begin

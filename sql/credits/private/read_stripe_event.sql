@@ -23,7 +23,7 @@ declare
   v_status pg_catalog.text := v_object ->> 'status';
   v_name pg_catalog.text;
   v_fact credits_private.store_fact;
-  v_facts credits_private.store_fact[] := '{}';
+  v_facts credits_private.store_fact[] := '{}'::credits_private.store_fact[];
 begin
   if jsonb_typeof(v_object) is distinct from 'object' then
     perform credits_private.refuse_shape('data.object');

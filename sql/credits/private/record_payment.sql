@@ -93,7 +93,8 @@ begin
       v_purchase.entitlements := v_purchase.entitlements || v_product.entitlement;
     end if;
     v_purchase.created_at := v_now;
-    v_purchase.status := case p_fact.stage when 0 then 'pending' when 1 then 'failed' else 'completed' end;
+    v_purchase.status :=
+      case p_fact.stage when 0 then 'pending' when 1 then 'failed' else 'completed' end::public.purchase_status;
     if p_fact.stage = 2 then
       v_purchase.verified_at := v_now;
       v_purchase.seq := credits_private.grant_purchase(v_purchase);

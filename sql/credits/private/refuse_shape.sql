@@ -5,7 +5,7 @@ create or replace function credits_private.refuse_shape(
 )
   returns void
   language plpgsql
-  immutable
+  stable
   set search_path = ''
 as $$
 begin

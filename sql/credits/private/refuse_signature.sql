@@ -3,14 +3,14 @@
 create or replace function credits_private.refuse_signature()
   returns void
   language plpgsql
-  immutable
+  stable
   set search_path = ''
 as $$
 begin
   raise exception using
     errcode = 'PT401',
     message = 'invalid_signature',
-    detail = '{}',
+    detail = json_build_object(),
     hint = 'The signature is missing, wrong or too old, or no secret is set: credits-db secret set.';
 end;
 $$;

@@ -33,8 +33,8 @@ begin
       v_purchase.seq := credits_private.grant_purchase(v_was);
     end if;
     v_share := credits_private.refunded_share(v_was);
-    v_purchase.refunded_credits := round(v_was.credits * v_share);
-    v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end;
+    v_purchase.refunded_credits := round(v_was.credits * v_share)::bigint;
+    v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end::public.purchase_status;
     v_change := v_was.refunded_credits - v_purchase.refunded_credits;
     if v_change < 0 then
       perform credits_private.post(

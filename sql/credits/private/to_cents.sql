@@ -21,7 +21,7 @@ begin
       when upper(p_currency) in ('BHD', 'JOD', 'KWD', 'OMR', 'TND') then 1000
       else 100
     end
-  );
+  )::bigint;
 end;
 $$;
 

@@ -14,7 +14,7 @@ create or replace function credits_private.revenuecat_webhook(
   set search_path = ''
 as $$
 declare
-  v_headers pg_catalog.jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}');
+  v_headers pg_catalog.jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::pg_catalog.jsonb;
   v_event public.store_event;
 begin
   perform credits_private.check_body(p_body);

@@ -11,6 +11,7 @@ create table credits_private.purchase_facts (
   kind text not null,
   ref text not null,
   product_id text,
+  -- squawk-ignore prefer-bigint-over-int
   stage integer not null,
   cents bigint,
   basis_cents bigint,

@@ -14,6 +14,7 @@ create table public.purchase_transactions (
   status public.purchase_status not null,
   credits bigint not null,
   refunded_credits bigint not null default 0,
+  -- squawk-ignore prefer-bigint-over-int
   quantity integer not null default 1,
   price_cents bigint,
   currency text,

@@ -16,6 +16,7 @@ create table credits_private.store_events (
   environment text,
   transaction_id text,
   product_id text,
+  -- squawk-ignore prefer-bigint-over-int
   attempts integer not null default 0,
   received_at timestamptz not null,
   processed_at timestamptz,
