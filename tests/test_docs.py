@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -16,8 +19,10 @@ from conftest import ROOT, Database, assert_books_add_up
 from test_readme import blocks
 
 from credits_db import Client, local
+from credits_db.webhooks import sign
 
 PLAIN = ROOT / "docs" / "plain-postgres.md"
+PURCHASES = ROOT / "docs" / "purchases.md"
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +120,54 @@ def test_the_role_of_the_application_keeps_the_users(shop: Database) -> None:
         assert app.execute(query, row).fetchone() == (3,)
         app.execute("delete from auth.users where id = %s", row)
         assert app.execute(query, row).fetchone() is None
+
+
+def test_credits_are_sold_as_written(
+    machine: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From what is sold to the replay of fixtures, and an event that comes to a server in between."""
+    install, *commands = blocks("bash", PURCHASES)
+    assert install == blocks("bash", ROOT / "docs" / "supabase.md")[0]
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    there = {**machine, "DATABASE_URL": "postgresql:///sale"}
+    bash("createdb sale && credits-db push --yes", there, tmp_path)
+    database = Database("sale", machine["PGHOST"], machine["PGPORT"], "ada")
+    database.sign_up(id=UUID("11111111-1111-4111-8111-111111111111"))
+    told = [bash(block, there, tmp_path) for block in commands]
+    assert "pro_monthly" in told[0]
+    assert "processed" in told[-1]
+
+    with database.connect() as owner:
+        secret = (tmp_path / "webhook-secret.txt").read_text().strip()
+        assert len(secret) == 64
+        assert owner.execute("select credits_private.secrets_of('revenuecat_authorization')").fetchone() == ([secret],)
+        query = "select value from credits_private.settings where name = 'sandbox'"
+        assert owner.execute(query).fetchone() == ("allow_listed",)
+        buyer = database.sign_up()
+        session = {
+            "id": "cs_1",
+            "mode": "payment",
+            "payment_status": "paid",
+            "payment_intent": "pi_1",
+            "currency": "usd",
+        }
+        session |= {"client_reference_id": str(buyer), "metadata": {"product_id": "pack_100"}}
+        event = {"id": "evt_1", "object": "event", "type": "checkout.session.completed", "livemode": True}
+        body = json.dumps(event | {"data": {"object": session}}).encode()
+        names = {"body": body, "client": Client(owner), "STRIPE_SECRET": "whsec_0123456789abcdef"}
+        headers = {"Stripe-Signature": sign(body, "whsec_0123456789abcdef")}
+        exec(blocks("python", PURCHASES)[0], names | {"headers": headers})
+        assert capsys.readouterr().out == "processed None\n"
+        assert Client(owner).get_user_credits_for(buyer).credits_available == 103
+        assert_books_add_up(owner)
+
+
+def test_what_the_readme_sells_is_a_part_of_its_document() -> None:
+    products, secret, *_ = blocks("bash")[1].splitlines()
+    document = PURCHASES.read_text()
+    assert products in document
+    assert secret in document
+
+
+def test_every_block_of_the_purchases_document_has_a_language_that_is_run() -> None:
+    assert set(re.findall(r"^```(\w+)$", PURCHASES.read_text(), re.MULTILINE)) == {"bash", "js", "python"}

@@ -26,12 +26,12 @@ from psycopg.pq import ExecStatus, Format
 
 Value: TypeAlias = str | bytes | None  # bytes go over the wire as they are, in the binary form of the type
 
-REFUSALS = {"PT401", "PT402", "PT404", "PT422", "22023"}
+REFUSALS = {"PT401", "PT402", "PT404", "PT409", "PT410", "PT413", "PT422", "22023"}
 PARSING = {"22P02", "22003", "22P05", "22021", "22007", "22008", "22009", "54000", "54001"}  # before our code
 SECONDS = 1.0
 LIMIT = "-c statement_timeout=3s"  # a call that never ends is 57014, which is no refusal
 PRINTED = 16384
-OIDS = {"text": 25, "jsonb": 3802}
+OIDS = {"text": 25, "json": 114, "jsonb": 3802}
 
 NUMBERS = [
     "0", "-0", "-1", "1", "2", "3", "501", "2147483647", "2147483648", "-2147483648", "-2147483649", "1000000000000",
@@ -81,11 +81,14 @@ TYPES = [
     "expiration", "admin_adjustment", "", "PURCHASE", "purchase ", "x", "null", "0", "x" * 10_000, "'; --",
     "\u0440urchase",
 ]  # fmt: skip
+BOOLEANS: list[Value] = ["t", "off", "1", "2", "", "null", "truthy", "\uff11", "x" * 10_000]
 HOSTILE: dict[str, list[Value]] = {
     "bigint": list(NUMBERS),
     "integer": list(NUMBERS),
     "text": TEXTS,
+    "json": [value[1:] if isinstance(value, bytes) else value for value in JSONS],
     "jsonb": JSONS,
+    "boolean": BOOLEANS,
     "timestamp with time zone": list(INSTANTS),
     "uuid": list(UUIDS),
     "public.credit_transaction_type": list(TYPES),
@@ -94,10 +97,16 @@ SANE: dict[str, Value] = {
     "bigint": "1",
     "integer": "10",
     "text": None,
+    "json": "{}",
     "jsonb": "{}",
+    "boolean": "false",
     "timestamp with time zone": "2020-01-01T00:00:00Z",
     "public.credit_transaction_type": "bonus",
 }
+NAMED: dict[str, Value] = {  # what cannot be left out, or goes with something else
+    "store": "app_store", "environment": "PRODUCTION", "transaction_id": "1", "product_id": "pack", "currency": "EUR",
+    "refund_id": "refund-1", "entitlement": "pro", "provider": "stripe", "event_id": "evt_1",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,8 @@ class Rpc:
         return self.name.startswith("delete")
 
     def sane(self) -> dict[str, Value]:
-        return {name: SANE.get(type) for name, type in self.arguments.items() if name not in ("expires_at", "user_id")}
+        named = {name: type for name, type in self.arguments.items() if name not in ("expires_at", "user_id")}
+        return {name: NAMED.get(name, SANE.get(type)) for name, type in named.items()}
 
 
 def declared() -> list[Rpc]:
@@ -120,8 +130,10 @@ def declared() -> list[Rpc]:
     for line in (ROOT / "sql" / "credits" / "surface.txt").read_text().splitlines():
         if match := re.match(r"function public\.(\w+)\((.*?)\) returns ", line):
             parts = [part.partition(" DEFAULT ") for part in match[2].split(", ") if part]
-            types = dict(part.split(" ", 1) for part, _, _ in parts)
-            required = frozenset(part.split(" ", 1)[0] for part, given, _ in parts if not given)
+            split = [part.partition(" ") for part, _, _ in parts]  # the body of a webhook has a type and no name
+            pairs = [(name, type) if type else ("", name) for name, _, type in split]
+            types = dict(pairs)
+            required = frozenset(name for (name, _), (_, given, _) in zip(pairs, parts, strict=True) if not given)
             if not {"public.user_credits", "public.credit_transactions"}.intersection(types.values()):
                 found.append(Rpc(match[1], types, required))
     return found
@@ -129,7 +141,8 @@ def declared() -> list[Rpc]:
 
 RPCS = declared()
 USERS = [rpc for rpc in RPCS if (ROOT / "sql/credits/rpc" / f"{rpc.name}_for.sql").exists()]
-SERVICES = [rpc for rpc in RPCS if rpc not in USERS]
+VISITORS = [rpc for rpc in RPCS if rpc.name.endswith("_webhook")]
+SERVICES = [rpc for rpc in RPCS if rpc not in [*USERS, *VISITORS]]
 
 
 class Target:
@@ -144,6 +157,9 @@ class Target:
         self.outcomes: Counter[str] = Counter()
         self.slowest = 0.0
         self.worst = ""
+        self.owner.execute(
+            "select credits_private.set_product('any', 'pack', 5, 0, 0, null, null, 'pro', null, null, null)"
+        )
         self.victim = self.newcomer()
 
     def newcomer(self) -> UUID:
@@ -163,7 +179,7 @@ class Target:
             query = f"insert into public.credit_transactions ({', '.join(values)}) values ({', '.join(places)})"
             query += " on conflict do nothing returning seq"
         else:
-            named = [f"{name} => {place}" for name, place in zip(values, places, strict=True)]
+            named = [f"{name} => {place}" if name else place for name, place in zip(values, places, strict=True)]
             query = f"select * from public.{rpc.name}({', '.join(named)})"
         start = time.monotonic()
         result = connection.pgconn.exec_params(
@@ -190,8 +206,11 @@ class Target:
         """Call it as whom it is for, with the victim as the user unless the values name another."""
         if rpc in USERS:
             outcome = self.call(self.user, rpc, values)
+        elif rpc in VISITORS:
+            outcome = self.call(self.nobody, rpc, values)
         else:
-            outcome = self.call(self.service, rpc, {"user_id": str(self.victim), **values})
+            who = {"user_id": str(self.victim)} if "user_id" in rpc.arguments else {}
+            outcome = self.call(self.service, rpc, {**who, **values})
         if rpc.deletes and outcome == "ok":
             self.victim = self.newcomer()
         return outcome
@@ -210,6 +229,7 @@ class Target:
             where length(idempotency_key) not between 1 and 255 or length(description) > 500
               or abs(amount) > 1000000000000 or jsonb_typeof(metadata) <> 'object'
               or idempotency_key like 'credits:%' and idempotency_key <> 'credits:signup_bonus'
+                and (type <> 'purchase' or idempotency_key not like 'credits:purchase:%')
             """
         ).fetchone()
         assert found == (0,)
@@ -225,10 +245,14 @@ def target(templates: Templates, flavour: str) -> Iterator[Target]:
 
 def test_every_argument_type_has_hostile_values() -> None:
     assert {type for rpc in RPCS for type in rpc.arguments.values()} == set(HOSTILE)
-    assert len(USERS) == 6
-    assert len(SERVICES) == 10
+    assert len(USERS) == 7
+    assert [len(VISITORS), {tuple(rpc.arguments.items()) for rpc in VISITORS}] == [2, {(("", "json"),)}]
     assert all("user_id" not in rpc.arguments for rpc in USERS)
-    assert all("user_id" in rpc.arguments for rpc in SERVICES)
+    assert len([rpc for rpc in SERVICES if "user_id" in rpc.arguments]) == 13
+    assert {rpc.name for rpc in SERVICES if "user_id" not in rpc.arguments} == {
+        "process_revenuecat_event", "process_stripe_event", "refund_purchase", "reprocess_store_event",
+        "run_maintenance",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("rpc", RPCS, ids=lambda rpc: rpc.name)
@@ -242,12 +266,17 @@ def test_a_hostile_value_in_one_argument_is_refused_or_harmless(target: Target, 
 @pytest.mark.parametrize("rpc", RPCS, ids=lambda rpc: rpc.name)
 def test_nothing_but_nulls_is_refused_or_harmless(target: Target, rpc: Rpc) -> None:
     outcome = target.attack(rpc, dict.fromkeys(rpc.arguments))
-    wanting = {"get_operation_for", "get_transaction_history", "verify_ledger", "get_user_credits"}
-    if rpc.arguments and rpc.name not in wanting | {"get_operation"}:
+    wanting = {"get_operation_for", "get_transaction_history", "verify_ledger", "get_user_credits", "get_operation"}
+    if rpc.arguments and rpc.name not in wanting | {"has_entitlement", "has_entitlement_for"}:
         assert outcome in REFUSALS
 
 
-READS = {"get_operation", "get_transaction_history", "get_usage"}  # of a user who is not there: nothing
+READS = {
+    "get_operation",
+    "get_transaction_history",
+    "get_usage",
+    "has_entitlement",
+}  # of a user who is not there: nothing
 NOBODY = {False: {"PT401", "PT404"}, True: {"PT401", "ok"}}
 
 
@@ -266,7 +295,8 @@ def test_a_hostile_subject_is_nobody(target: Target, sub: str | None) -> None:
 
 @pytest.mark.parametrize("rpc", RPCS, ids=lambda rpc: rpc.name)
 def test_a_role_without_the_privilege_gets_no_further_than_postgres(target: Target, rpc: Rpc) -> None:
-    wrong = [target.nobody, target.service if rpc in USERS else target.user]
+    right = target.user if rpc in USERS else target.nobody if rpc in VISITORS else target.service
+    wrong = [connection for connection in (target.nobody, target.user, target.service) if connection is not right]
     for connection in wrong:
         for value in (None, "x"):
             values = {name: value for name, type in rpc.arguments.items() if type == "text"}
@@ -332,7 +362,9 @@ STRATEGIES: dict[str, st.SearchStrategy[Value]] = {
     "bigint": number_text(),
     "integer": number_text(),
     "text": any_text(),
+    "json": any_json(),
     "jsonb": any_json(),
+    "boolean": st.one_of(st.booleans().map(str), st.text(max_size=10)),
     "timestamp with time zone": st.one_of(
         st.datetimes(timezones=st.timezones()).map(str), st.text(max_size=20), st.sampled_from(INSTANTS)
     ),

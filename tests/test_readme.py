@@ -25,7 +25,7 @@ def blocks(language: str, document: Path = README) -> list[str]:
 
 def test_every_block_has_a_language_that_is_run() -> None:
     assert set(re.findall(r"^```(\w+)$", README.read_text(), re.MULTILINE)) == set(LANGUAGES)
-    assert [len(blocks(language)) for language in LANGUAGES] == [1, 3, 1, 2]
+    assert [len(blocks(language)) for language in LANGUAGES] == [1, 4, 1, 2]
 
 
 def test_the_python_example_sells_spends_and_runs_dry(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +72,7 @@ def test_the_hero_pays_and_works_in_one_transaction_or_does_neither(database: Da
 
 def test_the_commands_install_and_verify(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", empty.dsn())
-    commands = [line.split("#")[0].split() for line in blocks("bash")[2].splitlines()]
+    commands = [line.split("#")[0].split() for line in blocks("bash")[3].splitlines()]
     assert commands[0] == ["pip", "install", "'credits-db[local]'"]
     for command in commands[1:]:
         monkeypatch.setattr(sys, "argv", command)
@@ -82,7 +82,7 @@ def test_the_commands_install_and_verify(empty: Database, monkeypatch: pytest.Mo
 
 
 def test_the_two_commands_for_supabase_are_those_of_its_document() -> None:
-    assert blocks("bash")[1] == blocks("bash", ROOT / "docs" / "supabase.md")[0]
+    assert blocks("bash")[2] == blocks("bash", ROOT / "docs" / "supabase.md")[0]
 
 
 def test_the_make_targets_exist() -> None:

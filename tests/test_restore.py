@@ -25,10 +25,47 @@ from credits_db import Client
 from credits_db.local import bin_dir
 from credits_db.migrations import verify
 
-TABLES = ("auth.users", "public.user_credits", "public.credit_transactions")
+TABLES = (
+    "auth.users",
+    "public.user_credits",
+    "public.credit_transactions",
+    "public.credit_products",
+    "public.purchase_transactions",
+    "public.user_entitlements",
+    "credits_private.purchase_claims",
+    "credits_private.purchase_facts",
+    "credits_private.store_customers",
+    "credits_private.store_events",
+    "credits_private.store_event_names",
+)
 ROWS = [f"--table={table}" for table in TABLES]
+LATER = UUID("1a7e0000-0000-4000-8000-000000000000")  # signs up after the restore
 REPLICA = "-c session_replication_role=replica"
 WHOLE = ("--quiet", "--output=/dev/null", "-vON_ERROR_STOP=1", "--single-transaction")
+
+
+SESSION = """{"id": "%s", "type": "checkout.session.completed", "livemode": true, "data": {"object": {
+  "id": "cs_%s", "mode": "payment", "payment_status": "paid", "payment_intent": "pi_%s", "customer": "cus_%s",
+  "amount_subtotal": 1000, "amount_total": 1000, "currency": "eur", "client_reference_id": "%s",
+  "metadata": {"product_id": "pack"}}}}"""
+REFUND = """{"id": "evt_refund_%s", "type": "charge.refunded", "livemode": true, "data": {"object": {
+  "id": "ch_%s", "payment_intent": "pi_%s", "amount": 1000, "amount_refunded": %s, "currency": "eur"}}}"""
+
+
+def buy(connection: psycopg.Connection[Any], user: UUID | str, name: str) -> str:
+    """A purchase by Stripe of 100 credits and of an entitlement, and what became of its event."""
+    return state(connection, SESSION % (f"evt_{name}", name, name, name, user))
+
+
+def refund(connection: psycopg.Connection[Any], name: str, cents: int) -> str:
+    return state(connection, REFUND % (f"{name}_{cents}", name, name, cents))
+
+
+def state(connection: psycopg.Connection[Any], body: str) -> str:
+    query = "select concat_ws(' ', e.state, e.reason) from public.process_stripe_event(%s) as e"
+    row = connection.execute(query, [body]).fetchone()
+    assert row
+    return str(row[0])
 
 
 def path_of(program: str) -> str:
@@ -91,6 +128,38 @@ def drift(database: Database) -> list[str]:
         return verify(connection)
 
 
+def assert_purchases_mean_the_same(database: Database) -> None:
+    """What was bought is not credited again, refunds go on from where they were, and who was waited for is found."""
+    with database.connect() as connection:
+        before = balances(database)
+        assert [buy(connection, uuid4(), name) for name in ("rich", "poor", "gone")] == [
+            "processed", "processed", "processed"
+        ]  # fmt: skip
+        rows = connection.execute(
+            "select user_id, transaction_id from public.purchase_transactions where transaction_id like 'pi\\_%'"
+        ).fetchall()
+        owners = {name: user for user, name in rows}
+        again = SESSION % ("evt_again", "rich", "rich", "rich", owners["pi_rich"])
+        assert state(connection, again) == "processed"
+        assert state(connection, SESSION % ("evt_other", "poor", "poor", "poor", owners["pi_rich"])) == (
+            "failed purchase_conflict"
+        )
+        assert state(connection, SESSION % ("evt_gone_again", "gone", "gone", "gone", owners["pi_rich"])) == (
+            "ignored account_closed"
+        )
+        assert refund(connection, "rich", 300) == "processed before_purchase"
+        assert balances(database) == before
+        assert [refund(connection, "rich", 500), refund(connection, "rich", 1000)] == ["processed"] * 2
+        assert balances(database) == {**before, owners["pi_rich"]: before[owners["pi_rich"]] - 70}
+        active = "select public.has_entitlement_for(%s, 'pro'), public.has_entitlement_for(%s, 'pro')"
+        assert connection.execute(active, [owners["pi_rich"], owners["pi_poor"]]).fetchone() == (False, True)
+        assert buy(connection, owners["pi_poor"], "early") == "processed"
+        assert balances(database)[owners["pi_poor"]] == before[owners["pi_poor"]]
+        connection.execute("insert into auth.users (id) values (%s)", [LATER])
+        assert balances(database)[LATER] >= 100
+        assert_books_add_up(connection)
+
+
 def assert_works(database: Database) -> None:
     """The restored database goes on where the saved one stopped."""
     with database.connect() as connection:
@@ -123,12 +192,22 @@ def source(database: Database) -> Database:
         connection.execute(
             "insert into public.credit_transactions (user_id, type, amount) values (%s, 'clawback', -50)", [poor]
         )
+        connection.execute(
+            "select credits_private.set_product('any', 'pack', 100, 0, 0, 999, 'EUR', 'pro', null, null, null)"
+        )
+        assert [refund(connection, "rich", 300), buy(connection, rich, "rich")] == [
+            "processed before_purchase", "processed"
+        ]  # fmt: skip
+        assert [buy(connection, user, name) for user, name in ((poor, "poor"), (gone, "gone"))] == ["processed"] * 2
+        assert [buy(connection, LATER, "later"), refund(connection, "early", 1000)] == [
+            "parked unknown_user", "processed before_purchase"
+        ]  # fmt: skip
         client.delete_user_account_for(gone)
         connection.execute("update auth.users set is_anonymous = true where id = %s", [anonymous])
         connection.execute("insert into auth.users (id, is_anonymous) values (%s, true)", [uuid4()])
     with database.connect(options=REPLICA) as connection:
         connection.execute("insert into auth.users (id) values (%s)", [uuid4()])
-    assert sorted(balances(database).values()) == [-50, 0, 3, 10**12 + 3 - 40]
+    assert sorted(balances(database).values()) == [0, 3, 50, 10**12 + 3 - 40 + 70]
     return database
 
 
@@ -158,6 +237,7 @@ def test_a_full_dump_is_the_same_database_again(source: Database, bare: Database
         assert restore(bare, saved) == ""
     assert contents(bare) == before
     assert drift(bare) == []
+    assert_purchases_mean_the_same(bare)
     assert_works(bare)
 
 
@@ -169,6 +249,7 @@ def test_rows_restored_as_a_replica_are_the_balances_that_were_saved(
     assert run("psql", fresh, *WHOLE, f"--file={saved}", PGOPTIONS=REPLICA) == ""
     assert contents(fresh) == before
     assert drift(fresh) == []
+    assert_purchases_mean_the_same(fresh)
     assert_works(fresh)
 
 
@@ -184,33 +265,33 @@ def test_rows_restored_with_triggers_disabled_add_up_and_verify_names_the_guards
     matches = [armed.match(line) for line in found]
     guards = {(m[2], m[3]) for m in matches if m}
     assert {name for name, _ in guards} == {
-        "keep_accounts", "keep_accounts_whole", "keep_ledger", "keep_ledger_whole", "remove_ledger"
+        "keep_accounts", "keep_accounts_whole", "keep_ledger", "keep_ledger_whole", "remove_ledger", "remove_purchases"
     }  # fmt: skip
-    assert [m and (m[1], m[4]) for m in matches] == [("-", ", always")] * 5 + [("+", None)] * 5
+    assert [m and (m[1], m[4]) for m in matches] == [("-", ", always")] * 6 + [("+", None)] * 6
     with fresh.connect() as connection:
         for name, table in sorted(guards):
             connection.execute(f"alter table {table} enable always trigger {name}".encode())
     assert drift(fresh) == []
+    assert_purchases_mean_the_same(fresh)
     assert_works(fresh)
 
 
 @pytest.mark.corrupts
 @pytest.mark.parametrize("stop", ["0", "1"], ids=["going on", "stopping"])
-@pytest.mark.parametrize("what", ["three tables", "everything"])
+@pytest.mark.parametrize("what", ["our tables", "everything"])
 def test_a_careless_restore_of_rows_fails_loudly_and_never_doubles(
     source: Database, fresh: Database, tmp_path: Path, what: str, stop: str
 ) -> None:
     expected = balances(source)
-    saved = dump(
-        source, tmp_path / "rows.sql", "--data-only", *(ROWS if what == "three tables" else []), user="postgres"
-    )
+    saved = dump(source, tmp_path / "rows.sql", "--data-only", *(ROWS if what == "our tables" else []), user="postgres")
     arguments = ("--quiet", "--output=/dev/null", f"-vON_ERROR_STOP={stop}", f"--file={saved}")
     complaint = run("psql", fresh, *arguments, user="postgres")
     assert "ERROR" in complaint
     for user, balance in balances(fresh).items():
         assert balance in (0, 3, expected.get(user, 0))
     with fresh.connect() as connection:
-        assert_books_add_up(connection)
+        # a purchase that came back without its ledger row is named, and no balance counts it
+        assert {violation.rule for violation in Client(connection).verify_ledger()} <= {"purchase_is_not_its_rows"}
 
 
 def test_rows_restored_twice_fail_loudly_and_change_nothing(source: Database, fresh: Database, tmp_path: Path) -> None:
@@ -218,7 +299,7 @@ def test_rows_restored_twice_fail_loudly_and_change_nothing(source: Database, fr
     arguments = ("--quiet", "--output=/dev/null", f"--file={saved}")
     assert run("psql", fresh, *arguments, PGOPTIONS=REPLICA) == ""
     before = contents(fresh)
-    assert run("psql", fresh, *arguments, PGOPTIONS=REPLICA).count("duplicate key") == 3
+    assert run("psql", fresh, *arguments, PGOPTIONS=REPLICA).count("duplicate key") == len(TABLES)
     assert contents(fresh) == before
 
 
@@ -231,7 +312,9 @@ def test_a_ledger_that_comes_back_without_its_balances_is_named_by_verify_ledger
     assert balances(fresh) == {}
     with fresh.connect() as connection:
         violations = Client(connection).verify_ledger()
-    assert {violation.rule for violation in violations} == {"ledger_without_account"}
+    assert {violation.rule for violation in violations} == {
+        "ledger_without_account", "purchase_is_not_its_rows"
+    }  # fmt: skip
     assert {violation.user_id for violation in violations} == {
         user for user, _ in balances(source).items() if contents_of(source, user)
     }

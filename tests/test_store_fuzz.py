@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 from uuid import UUID, uuid4
@@ -748,12 +749,12 @@ def deliver(database: Database, sequences: Sequence[Sequel], tally: Delivered) -
                     tally.retries += retries
                     tally.events += 1
 
-    began = time.monotonic()
+    arrived, began = datetime.now(UTC), time.monotonic()
     with ThreadPoolExecutor(len(LEVELS)) as threads:
         list(threads.map(work, LEVELS))
     tally.seconds += time.monotonic() - began
     tally.sequences += len(sequences)
-    compare(database, sequences, tally)
+    compare(database, sequences, tally, arrived)
 
 
 def send(connection: psycopg.Connection[Any], provider: str, body: str, user: UUID) -> int:
@@ -768,7 +769,7 @@ def send(connection: psycopg.Connection[Any], provider: str, body: str, user: UU
     raise AssertionError
 
 
-def compare(database: Database, sequences: Sequence[Sequel], tally: Delivered) -> None:
+def compare(database: Database, sequences: Sequence[Sequel], tally: Delivered, began: datetime) -> None:
     wanted = {user: expected(True, bought) for sequence in sequences for user, bought in sequence.bought.items()}
     tally.unknowable += sum(state is None for state in wanted.values())
     with database.connect() as connection:
@@ -782,13 +783,18 @@ def compare(database: Database, sequences: Sequence[Sequel], tally: Delivered) -
         late = different()
         waiting = connection.execute(
             "select count(*) filter (where state = 'pending'), count(*) from credits_private.store_events"
-            " where state in ('pending', 'parked')"
+            " where state in ('pending', 'parked') and received_at >= %s",
+            [began],
         ).fetchone()
         assert waiting
         tally.pending += waiting[0]
         if late and waiting[1]:
-            connection.execute("update credits_private.store_events set retry_at = now() where retry_at is not null")
-            connection.execute("select public.run_maintenance(100000)")
+            connection.execute(  # before all that waited longer
+                "update credits_private.store_events set retry_at = '2000-01-01'"
+                " where retry_at is not null and received_at >= %s",
+                [began],
+            )
+            connection.execute("select public.run_maintenance(1000)")
             wrong = different()
             tally.maintained += len(late) - len(wrong)
             late = wrong

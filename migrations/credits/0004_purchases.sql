@@ -313,9 +313,9 @@ create table public.credit_products (
   updated_at timestamptz not null default credits_private.now(),
   constraint credit_products_pkey primary key (store, product_id),
   constraint credit_products_credits_in_range check (
-    credits between 0 and 1000000000000
-    and bonus_credits between 0 and 1000000000000
-    and trial_credits between 0 and 1000000000000
+    -- no between: a dump and restore would write it down in other words
+    least(credits, bonus_credits, trial_credits) >= 0
+    and greatest(credits, bonus_credits, trial_credits) <= 1000000000000
   ),
   constraint credit_products_price_has_currency check ((price_cents is null) = (currency is null) and price_cents >= 0)
 );

@@ -562,7 +562,28 @@ def test_what_revenuecat_says_was_bought_is_spent_by_supabase_js_and_no_server_i
 
 
 def test_the_document_about_purchases_shows_what_was_bought_as_written(js: Api) -> None:
-    _, ask = blocks("js", ROOT / "docs" / "purchases.md")
+    checkout, ask, _ = blocks("js", ROOT / "docs" / "purchases.md")
+    stripe = "const stripe = { checkout: { sessions: { create: async (asked) => asked } } }"
+    asked = js.script("ada", f"{stripe}\nconst user = {{ id: 'ada' }}\n{checkout}\nreturn checkout")
+    assert (asked["client_reference_id"], asked["metadata"]) == ("ada", {"product_id": "price_1OaBcD"})
     sold = {"product_id": "pack", "credits": 120, "refunded_credits": 20, "status": "completed"}
     assert js.script("bob", f"{ask}\nreturn [isPro, bought]") == [True, [sold]]
     assert js.script("ada", f"{ask}\nreturn [isPro, bought]") == [False, []]
+
+
+def test_the_edge_function_of_the_document_hands_the_call_over_as_it_is(js: Api) -> None:
+    js.owner.execute("select credits_private.set_secret('revenuecat', %s, '0')", [SECRET])
+    _, _, function = blocks("js", ROOT / "docs" / "purchases.md")
+    body = json.dumps(revenuecat_event(str(js.users["ada"]), id=f"edge {SECRET}", type="TEST"), indent=1)
+    call = """
+    const env = { SUPABASE_URL: url, SUPABASE_ANON_KEY: 'key' }
+    let handler
+    const Deno = { serve: (given) => (handler = given), env: { get: (name) => env[name] } }
+    %s
+    const headers = { 'X-RevenueCat-Webhook-Signature': signature }
+    const request = (text) => new Request('https://edge/?store=revenuecat', { method: 'POST', headers, body: text })
+    const [right, wrong] = [await handler(request(body)), await handler(request(body + ' '))]
+    return [right.status, (await right.json()).state, wrong.status]
+    """
+    told = js.script("ada", call % function, url=js.gateway.url, signature=stack.sign(SECRET, body.encode()), body=body)
+    assert told == [200, "ignored", 401]

@@ -13,6 +13,14 @@ select public.consume_credit_for(
   'ada00000-0000-4000-8000-000000000000', 1, 'For ada00000-0000-4000-8000-000000000000',
   '{"who": ["ada00000-0000-4000-8000-000000000000"]}', 'ada00000-0000-4000-8000-000000000000'
 );
+select credits_private.set_product('any', 'pro_pack', 10, 0, 0, null, null, 'pro', null, null, null);
+select public.process_revenuecat_event(
+  '{"event": {
+    "id": "event-1", "type": "INITIAL_PURCHASE", "app_user_id": "ADA00000-0000-4000-8000-000000000000",
+    "aliases": ["$RCAnonymousID:ada"], "store": "APP_STORE", "environment": "PRODUCTION", "transaction_id": "1",
+    "product_id": "pro_pack"
+  }}'
+);
 create temp table others_before as
 select a.*, (select count(*) from public.credit_transactions as t where t.user_id = a.user_id) as ledger_rows
 from public.user_credits as a
@@ -51,11 +59,17 @@ select is(
   (select array_agg(c order by c) from pg_temp.columns_that_mention('ada00000') as c),
   array[
     'auth.users.id',
+    'credits_private.purchase_claims.user_id',
+    'credits_private.store_customers.user_id',
+    'credits_private.store_events.body',
+    'credits_private.store_events.user_id',
     'public.credit_transactions.description',
     'public.credit_transactions.idempotency_key',
     'public.credit_transactions.metadata',
     'public.credit_transactions.user_id',
-    'public.user_credits.user_id'
+    'public.purchase_transactions.user_id',
+    'public.user_credits.user_id',
+    'public.user_entitlements.user_id'
   ],
   'Before, the user is mentioned in these columns.'
 );
@@ -66,8 +80,11 @@ select results_eq(
   'select user_id, credits_written_off, removed from public.delete_user_account()',
   $$
     values (
-      'ada00000-0000-4000-8000-000000000000'::uuid, 9::bigint,
-      '{"auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 3}'::jsonb
+      'ada00000-0000-4000-8000-000000000000'::uuid, 19::bigint,
+      '{
+        "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 4,
+        "public.purchase_transactions": 1, "public.user_entitlements": 1
+      }'::jsonb
     )
   $$,
   'The receipt says what was removed, and how many credits were given up.'
@@ -86,7 +103,10 @@ select results_eq(
   $$
     values (
       'ada00000-0000-4000-8000-000000000000'::uuid, 0::bigint,
-      '{"auth.users": 0, "public.user_credits": 0, "public.credit_transactions": 0}'::jsonb
+      '{
+        "auth.users": 0, "public.user_credits": 0, "public.credit_transactions": 0,
+        "public.purchase_transactions": 0, "public.user_entitlements": 0
+      }'::jsonb
     )
   $$,
   'Called again it removes nothing, and says so.'

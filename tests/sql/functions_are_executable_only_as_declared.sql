@@ -16,6 +16,7 @@ from unnest(array[
   'public.get_transaction_history',
   'public.get_usage',
   'public.get_user_credits',
+  'public.has_entitlement',
   'public.credits_available',
   'public.id',
   -- the bodies of the calls above
@@ -24,7 +25,17 @@ from unnest(array[
   'credits_private.get_operation',
   'credits_private.get_transaction_history',
   'credits_private.get_usage',
-  'credits_private.get_user_credits'
+  'credits_private.get_user_credits',
+  'credits_private.has_entitlement'
+]) as functions (name);
+insert into declared
+select 'anon', name
+from unnest(array[
+  -- authentic by their signature
+  'public.revenuecat_webhook',
+  'public.stripe_webhook',
+  'credits_private.revenuecat_webhook',
+  'credits_private.stripe_webhook'
 ]) as functions (name);
 insert into declared
 select 'service_role', name
@@ -38,6 +49,14 @@ from unnest(array[
   'public.get_transaction_history_for',
   'public.get_usage_for',
   'public.get_user_credits_for',
+  'public.grant_entitlement_for',
+  'public.has_entitlement_for',
+  'public.process_revenuecat_event',
+  'public.process_stripe_event',
+  'public.record_purchase_for',
+  'public.refund_purchase',
+  'public.reprocess_store_event',
+  'public.run_maintenance',
   'public.verify_ledger',
   'public.credits_available',
   'public.id'

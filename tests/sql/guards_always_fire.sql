@@ -20,7 +20,8 @@ select is(
     "keep_ledger_whole on public.credit_transactions": "A",
     "open_account_on_signup on auth.users": "O",
     "post_transaction on public.credit_transactions": "O",
-    "remove_ledger on public.user_credits": "A"
+    "remove_ledger on public.user_credits": "A",
+    "remove_purchases on public.user_credits": "A"
   }',
   'Each trigger is there and fires when it should.'
 );

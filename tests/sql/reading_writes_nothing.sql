@@ -2,10 +2,13 @@
 -- read-only transaction; what writes is declared VOLATILE and says there that it cannot.
 
 begin;
-select plan(24);
+select plan(33);
 
 insert into auth.users (id, email) values ('ada00000-0000-4000-8000-000000000000', 'ada@example.com');
 select public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 1, null, '{}', 'export-1');
+select credits_private.set_product('any', 'pack', 100, 0, 0, null, null, null, null, null, null);
+select public.record_purchase_for('ada00000-0000-4000-8000-000000000000', 'app_store', '1', 'pack');
+select public.process_stripe_event('{"id": "evt_1", "type": "charge.captured", "livemode": true, "data": {"object": {}}}', true);
 set local session_replication_role = replica;
 insert into auth.users (id, email) values ('bea00000-0000-4000-8000-000000000000', 'bea@example.com');
 set local session_replication_role = origin;
@@ -17,7 +20,11 @@ select is(
     where p.pronamespace = 'public'::regnamespace
       and p.provolatile = 'v'
   ),
-  array['add_credits_for', 'consume_credit', 'consume_credit_for', 'delete_user_account', 'delete_user_account_for'],
+  array[
+    'add_credits_for', 'consume_credit', 'consume_credit_for', 'delete_user_account', 'delete_user_account_for',
+    'grant_entitlement_for', 'process_revenuecat_event', 'process_stripe_event', 'record_purchase_for', 'refund_purchase',
+    'reprocess_store_event', 'revenuecat_webhook', 'run_maintenance', 'stripe_webhook'
+  ],
   'Of the calls these write.'
 );
 select is(
@@ -30,7 +37,7 @@ select is(
   array[
     'credits_available', 'explain_balance_for', 'get_balance_at_for', 'get_operation', 'get_operation_for',
     'get_transaction_history', 'get_transaction_history_for', 'get_usage', 'get_usage_for',
-    'get_user_credits', 'get_user_credits_for', 'id', 'verify_ledger'
+    'get_user_credits', 'get_user_credits_for', 'has_entitlement', 'has_entitlement_for', 'id', 'verify_ledger'
   ],
   'These read.'
 );
@@ -58,7 +65,16 @@ values
   (18, 'service_role', 'select public.consume_credit_for(%1$L)', true, 'consume_credit_for'),
   (19, 'service_role', 'select public.add_credits_for(%1$L, 1)', true, 'add_credits_for'),
   (20, 'service_role', 'select public.delete_user_account_for(%1$L)', true, 'delete_user_account_for'),
-  (21, 'owner', $$ select credits_private.set_setting('signup_bonus', '5') $$, true, 'set_setting');
+  (21, 'owner', $$ select credits_private.set_setting('signup_bonus', '5') $$, true, 'set_setting'),
+  (22, 'authenticated', $$ select public.has_entitlement('pro') $$, false, 'has_entitlement'),
+  (23, 'service_role', $$ select public.has_entitlement_for(%1$L, 'pro') $$, false, 'has_entitlement_for'),
+  (24, 'service_role', $$ select public.grant_entitlement_for(%1$L, 'pro') $$, true, 'grant_entitlement_for'),
+  (25, 'service_role', $$ select public.record_purchase_for(%1$L, 'app_store', '2', 'pack') $$, true, 'record_purchase_for'),
+  (26, 'service_role', $$ select public.refund_purchase('app_store', '1', 'a') $$, true, 'refund_purchase'),
+  (27, 'service_role', $$ select public.process_revenuecat_event('{}') $$, true, 'process_revenuecat_event'),
+  (28, 'service_role', $$ select public.process_stripe_event('{}') $$, true, 'process_stripe_event'),
+  (29, 'service_role', $$ select public.reprocess_store_event('stripe', 'evt_1') $$, true, 'reprocess_store_event'),
+  (30, 'service_role', 'select public.run_maintenance()', true, 'run_maintenance');
 update calls
 set statement = format(statement, 'ada00000-0000-4000-8000-000000000000', 'bea00000-0000-4000-8000-000000000000');
 grant select on calls to public;

@@ -19,7 +19,13 @@ values
   ('authenticated', 'public.user_credits', 'SELECT'),
   ('authenticated', 'public.credit_transactions', 'SELECT'),
   ('service_role', 'public.user_credits', 'SELECT'),
-  ('service_role', 'public.credit_transactions', 'SELECT');
+  ('service_role', 'public.credit_transactions', 'SELECT'),
+  ('anon', 'public.credit_products', 'SELECT'),
+  ('authenticated', 'public.credit_products', 'SELECT'),
+  ('service_role', 'public.credit_products', 'SELECT'),
+  ('service_role', 'public.purchase_transactions', 'SELECT'),
+  ('authenticated', 'public.user_entitlements', 'SELECT'),
+  ('service_role', 'public.user_entitlements', 'SELECT');
 create temp view actual_tables as
 select r.name as role, format('%s.%s', n.nspname, c.relname) as object, p.privilege
 from pg_catalog.pg_class as c
@@ -46,6 +52,13 @@ create temp table declared_columns (role text, object text, privilege text);
 insert into declared_columns
 select 'service_role', 'public.credit_transactions.' || name, 'INSERT'
 from unnest(array['user_id', 'type', 'amount', 'description', 'metadata', 'idempotency_key']) as columns (name);
+-- all but payload
+insert into declared_columns
+select 'authenticated', 'public.purchase_transactions.' || name, 'SELECT'
+from unnest(array[
+  'user_id', 'store', 'environment', 'transaction_id', 'product_id', 'provider', 'status', 'credits', 'refunded_credits',
+  'quantity', 'price_cents', 'currency', 'entitlements', 'entitled_until', 'seq', 'verified_at', 'created_at'
+]) as columns (name);
 create temp view actual_columns as
 select r.name as role, format('%s.%s.%s', n.nspname, c.relname, a.attname) as object, p.privilege
 from pg_catalog.pg_attribute as a
@@ -75,10 +88,15 @@ values
   ('authenticated', 'public.account_deletion'),
   ('authenticated', 'public.credit_transaction_type'),
   ('authenticated', 'public.credit_usage'),
+  ('authenticated', 'public.purchase_status'),
   ('service_role', 'public.account_deletion'),
   ('service_role', 'public.credit_transaction_type'),
   ('service_role', 'public.credit_usage'),
-  ('service_role', 'public.ledger_violation');
+  ('service_role', 'public.ledger_violation'),
+  ('service_role', 'public.maintenance_report'),
+  ('service_role', 'public.purchase_status'),
+  ('service_role', 'public.store_event'),
+  ('service_role', 'public.store_event_state');
 create temp view actual_types as
 select r.name as role, format('%s.%s', n.nspname, t.typname) as object
 from pg_catalog.pg_type as t
@@ -101,8 +119,8 @@ select is_empty(
 -- schemas
 select results_eq(
   $$ select name from roles where has_schema_privilege(oid, 'credits_private', 'USAGE') order by name $$,
-  $$ values ('authenticated') $$,
-  'Only the doors of users lead into the private schema.'
+  $$ values ('anon'), ('authenticated') $$,
+  'Only the doors of users and the webhooks lead into the private schema.'
 );
 select is_empty(
   $$

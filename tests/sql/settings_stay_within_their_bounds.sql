@@ -1,11 +1,19 @@
 -- A setting has a type and bounds. set_setting refuses what does not fit, and so does the table itself.
 
 begin;
-select plan(25);
+select plan(38);
 
 create temp table before as select * from credits_private.settings;
 select is(
-  (select jsonb_object_agg(name, value) from before), '{"signup_bonus": "3", "user_spending": "on"}',
+  (select jsonb_object_agg(name, value) from before),
+  '{
+    "signup_bonus": "3",
+    "user_spending": "on",
+    "sandbox": "deny",
+    "sandbox_users": "",
+    "webhook_tolerance": "300",
+    "revenuecat_signature_header": "x-revenuecat-webhook-signature"
+  }',
   'These are the settings, as they come.'
 );
 
@@ -30,6 +38,17 @@ from (
     ('user_spending', '1'),
     ('user_spending', ''),
     ('user_spending', null),
+    ('sandbox', 'Deny'),
+    ('sandbox', ''),
+    ('sandbox', null),
+    ('sandbox_users', 'ada'),
+    ('sandbox_users', 'ADA00000-0000-4000-8000-000000000000'),
+    ('sandbox_users', 'ada00000-0000-4000-8000-000000000000 '),
+    ('webhook_tolerance', '0'),
+    ('webhook_tolerance', '86401'),
+    ('revenuecat_signature_header', ''),
+    ('revenuecat_signature_header', 'X-RevenueCat-Signature'),
+    ('revenuecat_signature_header', 'x header'),
     ('no_such_setting', 'on'),
     ('SIGNUP_BONUS', '3'),
     (null, '3')
@@ -48,6 +67,20 @@ select throws_ok(
   'The table refuses a switch that is neither on nor off too.'
 );
 
+select throws_ok(
+  $$ update credits_private.settings set value = 'perhaps' where name = 'sandbox' $$, '23514', null,
+  'The table refuses a text that does not match too.'
+);
+select results_eq(
+  $$
+    select name, value
+    from credits_private.set_setting(
+      'sandbox_users', 'ada00000-0000-4000-8000-000000000000,bea00000-0000-4000-8000-000000000000'
+    )
+  $$,
+  $$ values ('sandbox_users', 'ada00000-0000-4000-8000-000000000000,bea00000-0000-4000-8000-000000000000') $$,
+  'A list of users is accepted.'
+);
 select results_eq(
   $$ select name, value from credits_private.set_setting('signup_bonus', '1000000') $$,
   $$ values ('signup_bonus', '1000000') $$,

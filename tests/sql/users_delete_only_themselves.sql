@@ -55,12 +55,28 @@ select throws_ok(
 );
 select results_eq(
   $$ select credits_written_off, removed from public.delete_user_account_for('bea00000-0000-4000-8000-000000000000') $$,
-  $$ values (3::bigint, '{"auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 1}'::jsonb) $$,
+  $$
+    values (
+      3::bigint,
+      '{
+        "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 1,
+        "public.purchase_transactions": 0, "public.user_entitlements": 0
+      }'::jsonb
+    )
+  $$,
   'A service deletes the user whom it names.'
 );
 select results_eq(
   $$ select credits_written_off, removed from public.delete_user_account_for('bea00000-0000-4000-8000-000000000000') $$,
-  $$ values (0::bigint, '{"auth.users": 0, "public.user_credits": 0, "public.credit_transactions": 0}'::jsonb) $$,
+  $$
+    values (
+      0::bigint,
+      '{
+        "auth.users": 0, "public.user_credits": 0, "public.credit_transactions": 0,
+        "public.purchase_transactions": 0, "public.user_entitlements": 0
+      }'::jsonb
+    )
+  $$,
   'Called again it removes nothing, and says so.'
 );
 
