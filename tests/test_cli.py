@@ -21,7 +21,7 @@ from uuid import uuid4
 
 import pytest
 from conftest import Database, Outcome, Run, Templates
-from test_webhooks import bought, paid
+from test_webhook_handlers import bought, paid
 
 from credits_db import Client, local, migrations
 from credits_db.webhooks import sign

@@ -488,7 +488,7 @@ def test_every_refusal_is_the_class_of_its_token(bank: Database, driver: Driver,
                 driver.wait(provoke(client, user))
             check_error(caught.value, expected, details)
         assert driver.wait(client.get_user_credits_for(user)).last_seq == 2
-    elsewhere: set[type[CreditsError]] = {LedgerImmutable, InvalidSignature}  # below, and in test_webhooks.py
+    elsewhere: set[type[CreditsError]] = {LedgerImmutable, InvalidSignature}  # below, and in test_webhook_handlers.py
     assert {expected for expected, _, _ in REFUSALS} | elsewhere == set(_BY_CODE.values())
 
 
