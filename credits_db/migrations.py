@@ -321,7 +321,8 @@ def new(name: str) -> Path:
     for path in _objects(TRACK):
         label, text = path.relative_to(folder("sql").parent).as_posix(), path.read_text().rstrip()
         newest = next((old for old in reversed(texts) if f"-- from {label}\n" in old), "")
-        if f"-- from {label}\n{text}\n-- end\n" in newest:
+        mark = f"-- by hand: {label} {hashlib.sha256(text.encode()).hexdigest()[:16]}\n"
+        if f"-- from {label}\n{text}\n-- end\n" in newest or any(mark in old for old in texts):
             continue
         was = newest.partition(f"-- from {label}\n")[2].partition("\n-- end\n")[0]
         if re.findall(_SIGNATURE, was) != re.findall(_SIGNATURE, text) and was:
@@ -329,8 +330,8 @@ def new(name: str) -> Path:
         if "create or replace" in text or not newest:
             parts.append(f"-- from {label}\n{text}\n-- end\n")
         else:
-            stop = f"do $$ begin raise exception 'write the change of {label} by hand'; end $$;"
-            parts.append(f"-- {label} changed, and cannot be replaced as a whole\n{stop}\n")
+            stop = f"do $$ begin raise exception 'write the change of {label} here'; end $$;"
+            parts.append(f"{mark}{stop}\n")
     if not parts:
         raise Refusal("Nothing in sql/ differs from the migrations.")
     target = root / f"{len(past) + 1:04}_{name}.sql"

@@ -19,7 +19,7 @@ NAMES = [
     "20261121000200_credits_0002_join_auth.sql",
     "20261121000300_credits_0003_open_existing_accounts.sql",
     "20261121000400_credits_0004_purchases.sql",
-    "20261121000500_credits_0005_purchase_policies.sql",
+    "20261121000500_credits_0005_purchases_join_auth.sql",
 ]
 
 
@@ -42,7 +42,7 @@ def test_a_migration_of_a_newer_version_comes_after_all_that_is_there(tmp_path: 
     migrations.export(tmp_path / "m")
     (tmp_path / "m" / "20270304050607_ours.sql").touch()
     (tmp_path / "m" / "notes.sql").touch()
-    write(checkout, "0006_later", "-- depends: 0005_purchase_policies\nselect 1;\n")
+    write(checkout, "0006_later", "-- depends: 0005_purchases_join_auth\nselect 1;\n")
     write(checkout, "0007_last", "-- depends: 0006_later\nselect 1;\n")
     names = [path.name for path in migrations.export(tmp_path / "m")]
     assert names == ["20270304050707_credits_0006_later.sql", "20270304050807_credits_0007_last.sql"]
@@ -132,7 +132,7 @@ def test_a_database_filled_by_supabase_db_push_is_the_same_and_push_goes_on(
     with migrations.connect(empty.dsn()) as connection:
         assert migrations.verify(connection) == []
         assert migrations.push(connection) == []
-    write(checkout, "0006_later", "-- depends: 0005_purchase_policies\nselect 1;\n")
+    write(checkout, "0006_later", "-- depends: 0005_purchases_join_auth\nselect 1;\n")
     assert push(empty) == ["0006_later"]
     migrations.export(tmp_path / "m")
     supabase_db_push(empty, tmp_path / "m")

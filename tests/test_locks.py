@@ -57,7 +57,7 @@ def test_only_the_migration_that_joins_auth_locks_a_table_that_was_there_before(
         "0002_join_auth": [("auth.users", "ShareRowExclusiveLock")],
         "0003_open_existing_accounts": [],
         "0004_purchases": [],
-        "0005_purchase_policies": [],
+        "0005_purchases_join_auth": [("auth.users", "ShareRowExclusiveLock")],
     }
 
 

@@ -152,7 +152,7 @@ def snapshot_of_empty(database: Database) -> list[tuple[Any, ...]]:
 
 def test_push_stops_where_it_is_told(empty: Database) -> None:
     assert push(empty, to="0001_core") == ["0001_core"]
-    assert push(empty) == ["0002_join_auth", "0003_open_existing_accounts", "0004_purchases", "0005_purchase_policies"]
+    assert push(empty) == ["0002_join_auth", "0003_open_existing_accounts", "0004_purchases", "0005_purchases_join_auth"]
     with migrations.connect(empty.dsn()) as connection, pytest.raises(migrations.Refusal, match="no migration 0009"):
         migrations.push(connection, to="0009_nothing")
 
@@ -197,7 +197,7 @@ def test_a_failing_migration_leaves_nothing_and_names_file_and_line(
     database: Database, checkout: Path, statement: str, line: int
 ) -> None:
     before = snapshot(database)
-    head = "-- depends: 0005_purchase_policies\n\ncreate table public.half ();\n-- now it fails\n"
+    head = "-- depends: 0005_purchases_join_auth\n\ncreate table public.half ();\n-- now it fails\n"
     path = write(checkout, "0006_fails", f"{head}{statement}\n")
     with pytest.raises(psycopg.Error) as caught:
         push(database)
@@ -220,7 +220,7 @@ def test_a_file_that_does_not_match_its_checksum_is_refused(empty: Database, che
 
 
 def test_a_database_ahead_of_the_package_is_refused(database: Database, checkout: Path) -> None:
-    path = write(checkout, "0006_later", "-- depends: 0005_purchase_policies\nselect 1;\n")
+    path = write(checkout, "0006_later", "-- depends: 0005_purchases_join_auth\nselect 1;\n")
     assert push(database) == ["0006_later"]
     path.unlink()
     with pytest.raises(migrations.Refusal, match="0006_later, which this version .* Upgrade credits-db"):
@@ -263,7 +263,7 @@ def test_a_push_that_cannot_get_a_lock_gives_up_and_leaves_nothing(
             push(empty)
         with migrations.connect(empty.dsn()) as connection:
             assert list(migrations.history(connection)) == ["0001_core"]
-    assert push(empty) == ["0002_join_auth", "0003_open_existing_accounts", "0004_purchases", "0005_purchase_policies"]
+    assert push(empty) == ["0002_join_auth", "0003_open_existing_accounts", "0004_purchases", "0005_purchases_join_auth"]
 
 
 def test_a_push_that_waits_for_another_gives_up_in_time(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,7 +505,7 @@ def test_new_snapshots_what_changed_and_stops_for_what_a_person_must_write(datab
     path = migrations.new("shorter_hint")
     assert path.name == "0006_shorter_hint.sql"
     text = path.read_text()
-    assert "-- depends: 0005_purchase_policies" in text
+    assert "-- depends: 0005_purchases_join_auth" in text
     assert "hint = 'Add credits.'" in text
     assert "write the change of sql/credits/tables/user_credits.sql by hand" in text
     write(checkout, path.stem, text)

@@ -4,8 +4,10 @@
 --
 -- depends: 0003_open_existing_accounts
 
+-- by hand: sql/credits/schemas.sql 95feaba8c438fced
 grant usage on schema credits_private to anon;
 
+-- by hand: sql/credits/types/ledger_violation.sql 622a3482a18e3c91
 -- the words of ledger_violation
 comment on column public.ledger_violation.seq is
   'The ledger row that is wrong (of a purchase: its first), or null when it is the balance row.';
@@ -129,7 +131,8 @@ create type credits_private.store_fact as (
   ref text,
   cents bigint,
   basis_cents bigint,
-  former_names text[]
+  former_names text[],
+  source text
 );
 
 comment on type credits_private.store_fact is
@@ -147,7 +150,7 @@ comment on column credits_private.store_fact.product_id is
 comment on column credits_private.store_fact.names is
   'Who it may be: ids of users and names of customers, the most telling first.';
 comment on column credits_private.store_fact.stage is
-  'How far it has come; more wins. payment: 0 pending, 1 failed, 2 paid. refund: 0 not yet, 1 given, 2 failed. dispute: 0 inquiry, 1 opened, 2 money withdrawn, 3 lost, 4 money back, 5 won.';
+  'How far it has come; more wins. payment: 0 pending, 1 failed, 2 paid. refund: 0 not yet, 1 given, 2 failed. dispute: 0 inquiry, 1 opened, 2 money withdrawn, 3 lost, 4 money back or refunded instead, 5 won.';
 comment on column credits_private.store_fact.quantity is
   'How many of the product, from 1.';
 comment on column credits_private.store_fact.is_trial is
@@ -170,6 +173,8 @@ comment on column credits_private.store_fact.basis_cents is
   'Of how much that is a part.';
 comment on column credits_private.store_fact.former_names is
   'Of a transfer: whose it was.';
+comment on column credits_private.store_fact.source is
+  'Of a payment: what says so, as in purchase_claims.';
 
 revoke all on type credits_private.store_fact from public, anon, authenticated, service_role;
 -- end
@@ -193,6 +198,7 @@ revoke all on type public.maintenance_report from public, anon, authenticated, s
 grant usage on type public.maintenance_report to service_role;
 -- end
 
+-- by hand: sql/credits/tables/settings.sql d46ffe17c0c1765f
 -- settings: texts that match a pattern
 alter table credits_private.settings
   add column pattern text;
@@ -447,10 +453,11 @@ create table credits_private.purchase_claims (
   transaction_id text not null,
   alias_of text,
   user_id uuid,
-  provider text,
+  source text,
   is_closed boolean not null default false,
   claimed_at timestamptz,
   entitled_user_id uuid,
+  looks bigint not null default 0,
   constraint purchase_claims_pkey primary key (store, environment, transaction_id)
 );
 
@@ -470,14 +477,16 @@ comment on column credits_private.purchase_claims.alias_of is
   'The transaction that this is another name of; null for the name that counts.';
 comment on column credits_private.purchase_claims.user_id is
   'Who has it; null before anybody has, and after the account was closed.';
-comment on column credits_private.purchase_claims.provider is
-  'Who told us of the payment first; products that another provider names in the same transaction are the same ones.';
+comment on column credits_private.purchase_claims.source is
+  'Who told us of the payment first: revenuecat, manual, or the kind of Stripe''s object. What another source names in the same transaction is the same purchase, under whatever product name.';
 comment on column credits_private.purchase_claims.is_closed is
   'Whether the account that had it is gone: nobody else gets its credits.';
 comment on column credits_private.purchase_claims.claimed_at is
   'When it was claimed.';
 comment on column credits_private.purchase_claims.entitled_user_id is
   'Who has its entitlements after a transfer; null for who claimed it, and the id of zeros once that account is gone.';
+comment on column credits_private.purchase_claims.looks is
+  'How often it was locked to be looked at. Locking writes, so that a transaction with an older snapshot fails (40001) and does not decide on what it cannot see.';
 
 revoke all on table credits_private.purchase_claims from public, anon, authenticated, service_role;
 -- end
@@ -681,7 +690,7 @@ revoke all on table credits_private.store_events from public, anon, authenticate
 --
 -- A sign-up looks here for the id of the new user, and an event that teaches a new name for that name, so that a purchase
 -- made before the account is credited the moment somebody is there to have it. A deletion looks here for bodies that
--- name the user without being theirs. Rows outlive the event's finding its user: they only ever find too much.
+-- name the user without being theirs.
 
 create table credits_private.store_event_names (
   name text not null,
@@ -689,6 +698,8 @@ create table credits_private.store_event_names (
   event_id text not null,
   constraint store_event_names_pkey primary key (name, provider, event_id)
 );
+
+create index store_event_names_event_id on credits_private.store_event_names (provider, event_id);
 
 comment on table credits_private.store_event_names is
   'Whom events name, beside their own users: parked events wait under these names.';
@@ -894,7 +905,8 @@ begin
         sum(t.amount) as amount
       from public.credit_transactions as t
       where (p_user_id is null or t.user_id = p_user_id)
-        and (t.idempotency_key like 'credits:purchase:%' or t.type in ('clawback', 'clawback_reversal') and t.metadata ? 'transaction_id')
+        and t.metadata ?& array['store', 'environment', 'transaction_id', 'product_id']
+        and (t.idempotency_key like 'credits:purchase:%' or t.type in ('clawback', 'clawback_reversal'))
       group by 1, 2, 3, 4, 5
     ) as l
       on (l.user_id, l.store, l.environment, l.transaction_id, l.product_id)
@@ -1188,7 +1200,11 @@ begin
 
   if v_fact.kind = 'payment' then
     v_fact.stage := 2;
+    v_fact.source := 'revenuecat';
     v_fact.quantity := 1;
+    if v_type = 'VIRTUAL_CURRENCY_TRANSACTION' then
+      v_fact.until := to_timestamp(0);  -- it does not say until when; the purchase event does
+    end if;
     v_fact.is_trial := v_event ->> 'period_type' = 'TRIAL';
     v_fact.currency := upper(v_event ->> 'currency');
     if jsonb_typeof(v_event -> 'price_in_purchased_currency') = 'number' then
@@ -1197,7 +1213,13 @@ begin
     v_fact.list_cents := v_fact.price_cents;
     v_fact.entitlements := case
       when jsonb_typeof(v_event -> 'entitlement_ids') = 'array'
-        then array(select e.name from jsonb_array_elements_text(v_event -> 'entitlement_ids') as e (name) limit 20)
+        then array(
+          select distinct e.name
+          from jsonb_array_elements_text(v_event -> 'entitlement_ids') as e (name)
+          where length(e.name) between 1 and 100
+          order by e.name
+          limit 20
+        )
       else array_remove(array[v_event ->> 'entitlement_id'], null)
     end;
   elsif v_type = 'EXPIRATION' then
@@ -1314,6 +1336,7 @@ begin
       return array[v_fact];
     end if;
     v_fact.kind := 'payment';
+    v_fact.source := 'checkout';
     v_fact.transaction_ids := array_remove(
       array[
         coalesce(v_object #>> '{payment_intent,id}', v_object ->> 'payment_intent'),
@@ -1348,7 +1371,11 @@ begin
 
   elsif v_type = 'payment_intent.succeeded' then
     v_fact.transaction_ids := array_remove(
-      array[credits_private.require_text(v_object, 'id'), coalesce(v_object #>> '{invoice,id}', v_object ->> 'invoice')],
+      array[
+        credits_private.require_text(v_object, 'id'),
+        coalesce(v_object #>> '{invoice,id}', v_object ->> 'invoice'),
+        coalesce(v_object #>> '{latest_charge,id}', v_object ->> 'latest_charge')
+      ],
       null
     );
     v_fact.product_id := v_metadata ->> 'product_id';
@@ -1358,6 +1385,7 @@ begin
       return array[v_fact];
     end if;
     v_fact.kind := 'payment';
+    v_fact.source := 'payment_intent';
     v_fact.stage := 2;
     v_fact.quantity := credits_private.read_quantity(v_metadata -> 'quantity');
     v_fact.price_cents := (v_object ->> 'amount_received')::bigint;
@@ -1366,6 +1394,7 @@ begin
 
   elsif v_type in ('invoice.paid', 'invoice.payment_succeeded') then
     v_fact.kind := 'payment';
+    v_fact.source := 'invoice';
     v_fact.stage := 2;
     v_fact.transaction_ids := array_remove(
       array[
@@ -1459,10 +1488,10 @@ begin
     v_fact.cents := (v_object ->> 'amount')::bigint;
     v_fact.stage := case
       when v_status = 'won' then 5
-      when v_type = 'charge.dispute.funds_reinstated' then 4
+      when v_type = 'charge.dispute.funds_reinstated' or v_status = 'charge_refunded' then 4
       when v_status = 'lost' then 3
       when v_type = 'charge.dispute.funds_withdrawn' then 2
-      when starts_with(v_status, 'warning_') or v_status = 'charge_refunded' then 0
+      when starts_with(v_status, 'warning_') then 0
       else 1
     end;
     v_facts := v_facts || v_fact;
@@ -1520,9 +1549,9 @@ revoke all on function credits_private.read_json(json) from public, anon, authen
 -- learn_names: remembers whose names these are, and runs what was parked under them. Each name once, to who had it first.
 
 create or replace function credits_private.learn_names(
+  p_user_id uuid,
   p_provider text,
-  p_names text[],
-  p_user_id uuid
+  p_names text[]
 )
   returns void
   language plpgsql
@@ -1547,10 +1576,10 @@ begin
 end;
 $$;
 
-comment on function credits_private.learn_names(text, text[], uuid) is
+comment on function credits_private.learn_names(uuid, text, text[]) is
   'Remembers whose names these are, and runs the events that were parked under them.';
 
-revoke all on function credits_private.learn_names(text, text[], uuid) from public, anon, authenticated, service_role;
+revoke all on function credits_private.learn_names(uuid, text, text[]) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/find_user.sql
@@ -1610,8 +1639,15 @@ begin
       detail = '{}',
       hint = 'The names in this event belong to more than one account.';
   end if;
+  if not p_is_asked and v_accounts[1] is not null then
+    -- nobody else will lock the account: it must not go while something is written of it
+    perform from auth.users as u where u.id = v_accounts[1] for key share;
+    if not found then
+      return null;
+    end if;
+  end if;
   if v_accounts[1] is not null and v_known < cardinality(v_others) then
-    perform credits_private.learn_names(p_provider, v_others, v_accounts[1]);
+    perform credits_private.learn_names(v_accounts[1], p_provider, v_others);
   end if;
   return v_accounts[1];
 end;
@@ -1665,7 +1701,9 @@ revoke all on function credits_private.find_claim(text, text, text[]) from publi
 -- from sql/credits/private/join_claims.sql
 -- join_claims: several names turn out to be of one transaction.
 --
--- The caller holds all of them. The name that has a user counts, else the one that the store prefers.
+-- The caller holds all of them. The name that has a purchase counts, else the one that the store prefers; facts move there. Where
+-- two were credited to one user already, it was one payment told under two names: the second purchase is taken back. To two
+-- users, it is a conflict for an operator.
 
 create or replace function credits_private.join_claims(
   p_store text,
@@ -1680,78 +1718,77 @@ create or replace function credits_private.join_claims(
 as $$
 declare
   v_claim credits_private.purchase_claims;
+  v_other credits_private.purchase_claims;
+  v_purchase public.purchase_transactions;
 begin
-  select c.* into v_claim
-  from credits_private.purchase_claims as c
-  where c.store = p_store and c.environment = p_environment and c.transaction_id = any (p_roots)
-  order by
-    c.user_id is null and not c.is_closed,
-    -- made by this very call, the preferred name has no purchase to defend
-    not exists (
-      select
-      from public.purchase_transactions as p
-      where p.user_id = c.user_id
-        and p.store = c.store
-        and p.environment = c.environment
-        and p.transaction_id = c.transaction_id
-    ),
-    array_position(p_preferred, c.transaction_id),
-    c.transaction_id
-  limit 1;
-  if exists (
-    select
+  for v_other in
+    select c.*
     from credits_private.purchase_claims as c
-    where c.store = p_store
-      and c.environment = p_environment
-      and c.transaction_id = any (p_roots)
-      and c.transaction_id <> v_claim.transaction_id
-      and (
-        c.is_closed
-        or exists (
-          select
-          from public.purchase_transactions as p
-          where p.user_id = c.user_id
-            and p.store = c.store
-            and p.environment = c.environment
-            and p.transaction_id = c.transaction_id
-        )
-      )
-  ) then
-    raise exception using
-      errcode = 'PT409',
-      message = 'purchase_conflict',
-      detail = json_build_object('store', p_store, 'transaction_id', v_claim.transaction_id),
-      hint = 'Two names of one transaction were credited already.';
-  end if;
-  insert into credits_private.purchase_facts as f (
-    store, environment, transaction_id, kind, ref, product_id, stage, cents, basis_cents, currency, credits, until
-  )
-  select
-    o.store, o.environment, v_claim.transaction_id, o.kind, o.ref, o.product_id, o.stage, o.cents, o.basis_cents,
-    o.currency, o.credits, o.until
-  from credits_private.purchase_facts as o
-  where o.store = p_store
-    and o.environment = p_environment
-    and o.transaction_id = any (p_roots)
-    and o.transaction_id <> v_claim.transaction_id
-  on conflict (store, environment, transaction_id, kind, ref) do update
-  set
-    stage = greatest(f.stage, excluded.stage),
-    cents = greatest(f.cents, excluded.cents),
-    basis_cents = greatest(f.basis_cents, excluded.basis_cents),
-    credits = greatest(f.credits, excluded.credits),
-    until = greatest(f.until, excluded.until);
-  delete from credits_private.purchase_facts as f
-  where f.store = p_store
-    and f.environment = p_environment
-    and f.transaction_id = any (p_roots)
-    and f.transaction_id <> v_claim.transaction_id;
-  update credits_private.purchase_claims as c
-  set alias_of = v_claim.transaction_id, user_id = null, provider = null, claimed_at = null
-  where c.store = p_store
-    and c.environment = p_environment
-    and c.transaction_id = any (p_roots)
-    and c.transaction_id <> v_claim.transaction_id;
+    where c.store = p_store and c.environment = p_environment and c.transaction_id = any (p_roots)
+    order by
+      not c.is_closed,
+      not exists (
+        select
+        from public.purchase_transactions as p
+        where p.user_id = c.user_id
+          and p.store = c.store
+          and p.environment = c.environment
+          and p.transaction_id = c.transaction_id
+      ),
+      c.user_id is null,
+      array_position(p_preferred, c.transaction_id),
+      c.transaction_id
+  loop
+    if v_claim.transaction_id is null then
+      v_claim := v_other;
+      continue;
+    end if;
+    for v_purchase in
+      delete from public.purchase_transactions as p
+      where p.user_id = v_other.user_id
+        and p.store = v_other.store
+        and p.environment = v_other.environment
+        and p.transaction_id = v_other.transaction_id
+      returning p.*
+    loop
+      if v_other.user_id is distinct from v_claim.user_id then
+        raise exception using
+          errcode = 'PT409',
+          message = 'purchase_conflict',
+          detail = json_build_object('store', p_store, 'transaction_id', v_claim.transaction_id),
+          hint = 'Two names of one transaction were credited to two accounts.';
+      end if;
+      if v_purchase.seq is not null and v_purchase.credits > v_purchase.refunded_credits then
+        perform credits_private.post(
+          v_purchase.user_id, 'clawback', v_purchase.refunded_credits - v_purchase.credits,
+          'Second record of ' || v_purchase.product_id, credits_private.name_purchase(v_purchase), null
+        );
+      end if;
+      perform credits_private.refresh_entitlements(
+        coalesce(v_other.entitled_user_id, v_other.user_id), v_purchase.entitlements
+      );
+    end loop;
+    insert into credits_private.purchase_facts as f (
+      store, environment, transaction_id, kind, ref, product_id, stage, cents, basis_cents, currency, credits, until
+    )
+    select
+      o.store, o.environment, v_claim.transaction_id, o.kind, o.ref, o.product_id, o.stage, o.cents, o.basis_cents,
+      o.currency, o.credits, o.until
+    from credits_private.purchase_facts as o
+    where o.store = p_store and o.environment = p_environment and o.transaction_id = v_other.transaction_id
+    on conflict (store, environment, transaction_id, kind, ref) do update
+    set
+      stage = greatest(f.stage, excluded.stage),
+      cents = greatest(f.cents, excluded.cents),
+      basis_cents = greatest(f.basis_cents, excluded.basis_cents),
+      credits = greatest(f.credits, excluded.credits),
+      until = greatest(f.until, excluded.until);
+    delete from credits_private.purchase_facts as f
+    where f.store = p_store and f.environment = p_environment and f.transaction_id = v_other.transaction_id;
+    update credits_private.purchase_claims as c
+    set alias_of = v_claim.transaction_id, user_id = null, source = null, claimed_at = null
+    where c.store = p_store and c.environment = p_environment and c.transaction_id = v_other.transaction_id;
+  end loop;
   return v_claim;
 end;
 $$;
@@ -1770,11 +1807,11 @@ revoke all on function credits_private.join_claims(text, text, text[], text[]) f
 -- and what was known under them moves over. Two names that were both credited are a conflict, never a second look.
 
 create or replace function credits_private.open_transaction(
+  p_user_id uuid,
+  p_source text,
   p_store text,
   p_environment text,
-  p_transaction_ids text[],
-  p_user_id uuid,
-  p_provider text
+  p_transaction_ids text[]
 )
   returns credits_private.purchase_claims
   language plpgsql
@@ -1793,13 +1830,13 @@ begin
   foreach v_name in array v_names loop
     -- a new name leads to the preferred one, which is among these
     insert into credits_private.purchase_claims as c (
-      store, environment, transaction_id, alias_of, user_id, provider, claimed_at
+      store, environment, transaction_id, alias_of, user_id, source, claimed_at
     )
     values (
       p_store, p_environment, v_name,
       case when v_name <> p_transaction_ids[1] then p_transaction_ids[1] end,
       case when v_name = p_transaction_ids[1] then p_user_id end,
-      case when v_name = p_transaction_ids[1] then p_provider end,
+      case when v_name = p_transaction_ids[1] then p_source end,
       case when v_name = p_transaction_ids[1] and p_user_id is not null then credits_private.now() end
     )
     on conflict (store, environment, transaction_id) do nothing
@@ -1807,10 +1844,10 @@ begin
     continue when found and v_claim.alias_of is not null;
     if not found then
       loop
-        select c.* into v_claim
-        from credits_private.purchase_claims as c
+        update credits_private.purchase_claims as c
+        set looks = c.looks + 1
         where c.store = p_store and c.environment = p_environment and c.transaction_id = v_name
-        for update;
+        returning c.* into v_claim;
         exit when v_claim.alias_of is null;
         v_name := v_claim.alias_of;
       end loop;
@@ -1828,7 +1865,7 @@ begin
   end if;
   if v_claim.user_id is null and not v_claim.is_closed and p_user_id is not null then
     update credits_private.purchase_claims as c
-    set user_id = p_user_id, provider = p_provider, claimed_at = credits_private.now()
+    set user_id = p_user_id, source = p_source, claimed_at = credits_private.now()
     where c.store = p_store and c.environment = p_environment and c.transaction_id = v_claim.transaction_id
     returning c.* into v_claim;
   end if;
@@ -1836,10 +1873,10 @@ begin
 end;
 $$;
 
-comment on function credits_private.open_transaction(text, text, text[], uuid, text) is
+comment on function credits_private.open_transaction(uuid, text, text, text, text[]) is
   'Locks the claim of a transaction, made where there is none, claimed for a user where one is given. Raises PT409 purchase_conflict.';
 
-revoke all on function credits_private.open_transaction(text, text, text[], uuid, text) from public, anon, authenticated, service_role;
+revoke all on function credits_private.open_transaction(uuid, text, text, text, text[]) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/keep_fact.sql
@@ -1909,15 +1946,16 @@ declare
   v_share numeric;
 begin
   select
-    least(
-      1,
+    -- three thirds are a whole
+    least(1, round(
       greatest(
         coalesce(sum(s.share) filter (where s.kind = 'refund' and s.stage = 1), 0),
         coalesce(sum(s.share) filter (where s.kind = 'refunded'), 0)
           - coalesce(sum(s.share) filter (where s.kind = 'refund' and s.stage = 2), 0)
       )
-      + coalesce(sum(s.share) filter (where s.kind = 'dispute' and s.stage between 1 and 3), 0)
-    )
+      + coalesce(sum(s.share) filter (where s.kind = 'dispute' and s.stage between 1 and 3), 0),
+      12
+    ))
   into v_share
   from (
     select
@@ -1926,7 +1964,7 @@ begin
       case
         when f.credits is not null then f.credits / nullif(t.credits, 0)
         when f.cents is null or f.currency <> p_purchase.currency then 1
-        else coalesce(least(1, f.cents / nullif(least(t.cents, f.basis_cents, t.basis_cents), 0)), 1)
+        else coalesce(f.cents / nullif(least(t.cents, f.basis_cents, t.basis_cents), 0), 1)
       end as share
     from credits_private.purchase_facts as f
     cross join (
@@ -2134,6 +2172,8 @@ declare
   v_was public.purchase_transactions;
   v_share numeric;
   v_change bigint;
+  v_exact numeric := 0;
+  v_rounded bigint := 0;
 begin
   for v_was in
     select p.*
@@ -2150,7 +2190,10 @@ begin
       v_purchase.seq := credits_private.grant_purchase(v_was);
     end if;
     v_share := credits_private.refunded_share(v_was);
-    v_purchase.refunded_credits := round(v_was.credits * v_share)::bigint;
+    -- rounded so that the parts of a transaction come to the rounded whole
+    v_exact := v_exact + v_was.credits * v_share;
+    v_purchase.refunded_credits := round(v_exact)::bigint - v_rounded;
+    v_rounded := v_rounded + v_purchase.refunded_credits;
     v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end::public.purchase_status;
     v_change := v_was.refunded_credits - v_purchase.refunded_credits;
     if v_change < 0 then
@@ -2357,7 +2400,7 @@ revoke all on function credits_private.correct_trial(credits_private.purchase_cl
 -- record_payment: a product was bought, or is being paid for; whoever says so, it is one purchase.
 --
 -- Claim and grant are steps of their own, each right when it runs again. Balance first, then the claim, as everywhere. What
--- the product is worth is written down on the first call and holds for ever; a second provider that tells of the same
+-- the product is worth is written down on the first call and holds for ever; a second source that tells of the same
 -- transaction adds nothing, under whatever product name.
 
 create or replace function credits_private.record_payment(
@@ -2381,7 +2424,7 @@ begin
   perform credits_private.lock_account(p_user_id);
   v_now := credits_private.now();
   v_claim := credits_private.open_transaction(
-    p_fact.store, p_fact.environment, p_fact.transaction_ids, p_user_id, p_provider
+    p_user_id, p_fact.source, p_fact.store, p_fact.environment, p_fact.transaction_ids
   );
   if v_claim.is_closed then
     raise exception using
@@ -2404,7 +2447,7 @@ begin
     and p.environment = v_claim.environment
     and p.transaction_id = v_claim.transaction_id
     and p.product_id = p_fact.product_id;
-  if not found and v_claim.provider <> p_provider then
+  if not found and v_claim.source <> p_fact.source then
     select p.* into v_purchase
     from public.purchase_transactions as p
     where p.user_id = p_user_id
@@ -2422,7 +2465,11 @@ begin
       price_cents = least(
         p.price_cents, case when p_fact.currency = coalesce(p.currency, p_fact.currency) then p_fact.price_cents end
       ),
-      currency = coalesce(p.currency, case when p_fact.price_cents is not null then p_fact.currency end)
+      currency = coalesce(p.currency, case when p_fact.price_cents is not null then p_fact.currency end),
+      entitlements = case
+        when p_fact.entitlements <@ p.entitlements is not false then p.entitlements
+        else array(select e.name from unnest(p.entitlements || p_fact.entitlements) as e (name) group by e.name order by e.name)
+      end
     where p.user_id = p_user_id
       and p.store = v_purchase.store
       and p.environment = v_purchase.environment
@@ -2445,8 +2492,10 @@ begin
       else v_product.credits + v_product.bonus_credits
     end;
     v_purchase.entitlements := coalesce(p_fact.entitlements, '{}');
-    if v_product.entitlement is not null and v_product.entitlement <> all (v_purchase.entitlements) then
-      v_purchase.entitlements := v_purchase.entitlements || v_product.entitlement;
+    if v_product.entitlement <> all (v_purchase.entitlements) and v_product.entitlement is not null then
+      v_purchase.entitlements := array(
+        select e.name from unnest(v_purchase.entitlements || v_product.entitlement) as e (name) order by e.name
+      );
     end if;
     v_purchase.created_at := v_now;
     v_purchase.status :=
@@ -2528,7 +2577,7 @@ begin
   if v_user_id is not null then
     perform credits_private.lock_account(v_user_id);
   end if;
-  v_claim := credits_private.open_transaction(p_fact.store, p_fact.environment, p_fact.transaction_ids, null, null);
+  v_claim := credits_private.open_transaction(null, null, p_fact.store, p_fact.environment, p_fact.transaction_ids);
   if v_claim.is_closed then
     raise exception using
       errcode = 'PT410',
@@ -2763,6 +2812,7 @@ begin
   v_fact.transaction_ids := array[p_transaction_id];
   v_fact.product_id := p_product_id;
   v_fact.stage := 2;
+  v_fact.source := 'manual';
   v_fact.quantity := p_quantity;
   v_fact.price_cents := p_price_cents;
   v_fact.list_cents := p_price_cents;
@@ -2844,7 +2894,7 @@ begin
       hint = 'No purchase is known under this transaction.';
   end if;
   perform credits_private.lock_account(v_user_id);
-  v_claim := credits_private.open_transaction(lower(p_store), p_environment, array[p_transaction_id], null, null);
+  v_claim := credits_private.open_transaction(null, null, lower(p_store), p_environment, array[p_transaction_id]);
   select f.* into v_known
   from credits_private.purchase_facts as f
   where f.store = v_claim.store
@@ -2982,6 +3032,11 @@ begin
         v_event.reason := v_fact.ref;
       when 'alias' then
         v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
+        if v_user_id is null and exists (
+          select from unnest(v_fact.names) as n (name) where n.name like '________-____-____-____-____________'
+        ) then
+          perform credits_private.refuse_stranger(v_fact);  -- it names somebody who is not here yet
+        end if;
       when 'payment' then
         v_user_id := coalesce(
           credits_private.find_user(p_event.provider, v_fact.names, true),
@@ -3015,7 +3070,10 @@ begin
         perform credits_private.transfer_entitlements(
           v_user_id, v_former, v_fact.store, v_fact.environment
         );
-        perform credits_private.find_user(p_event.provider, v_user_id::pg_catalog.text || v_unclaimed, false);
+        perform credits_private.find_user(
+          -- other names of an account that we know stay its own
+          p_event.provider, coalesce(v_former[1], v_user_id)::pg_catalog.text || v_unclaimed, false
+        );
         v_event.state := 'processed';
       else
         v_user_id := credits_private.record_fact(v_fact);
@@ -3038,6 +3096,40 @@ comment on function credits_private.apply_store_event(credits_private.store_even
   'Does what the facts of an event say, and returns the event with its state. Raises whatever stands in the way.';
 
 revoke all on function credits_private.apply_store_event(credits_private.store_events, credits_private.store_fact[]) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/lock_names.sql
+-- lock_names: a sign-up and an event that names its user come one after the other.
+--
+-- Neither sees the other before it has committed: without this, an event could park while its user signs up. Held to the end of
+-- the transaction, taken in one order.
+
+create or replace function credits_private.lock_names(
+  p_names text[]
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_name pg_catalog.text;
+begin
+  for v_name in
+    select distinct n.name
+    from unnest(p_names) as n (name)
+    where n.name like '________-____-____-____-____________'
+    order by n.name
+  loop
+    perform pg_advisory_xact_lock(hashtextextended('credits_private.store_event_names:' || v_name, 0));
+  end loop;
+end;
+$$;
+
+comment on function credits_private.lock_names(text[]) is
+  'Locks the ids of users among these names, until the transaction ends.';
+
+revoke all on function credits_private.lock_names(text[]) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/name_store_event.sql
@@ -3099,12 +3191,13 @@ declare
   v_names pg_catalog.text[];
   v_name pg_catalog.text;
   v_is_shared boolean;
+  v_is_locked boolean := false;
   v_state pg_catalog.text;
   v_message pg_catalog.text;
   v_detail pg_catalog.text;
 begin
   v_event.attempts := p_event.attempts + 1;
-  for v_attempt in 1 .. 5 loop
+  for v_attempt in 1 .. 6 loop
     begin
       if p_document is null then
         perform credits_private.refuse_shape('body');
@@ -3130,8 +3223,13 @@ begin
           raise;
         end if;
         continue when v_state = '40P01' and v_attempt < 5;
+        if v_message = 'unknown_user' and not v_is_locked then
+          perform credits_private.lock_names(v_facts[1].names);
+          v_is_locked := true;
+          continue;  -- they may have signed up just now
+        end if;
         v_event.state := case
-          when v_message in ('unknown_user', 'ambiguous_user', 'unmapped_transaction') then 'parked'
+          when v_message in ('unknown_user', 'account_not_found', 'ambiguous_user', 'unmapped_transaction') then 'parked'
           when v_message in ('sandbox_denied', 'account_closed') then 'ignored'
           when v_message in (
             'unknown_product', 'wrong_shape', 'price_mismatch', 'purchase_conflict', 'invalid_amount', 'balance_limit'
@@ -3170,6 +3268,10 @@ begin
       v_is_shared := v_is_shared
         or v_name like '________-____-____-____-____________' and v_name <> v_event.user_id::pg_catalog.text;
     end loop;
+    if p_event.processed_at is not null then
+      delete from credits_private.store_event_names as n
+      where n.provider = v_event.provider and n.event_id = v_event.event_id;
+    end if;
     if v_is_shared then
       perform credits_private.name_store_event(v_event, v_names);
     end if;
@@ -3313,6 +3415,7 @@ begin
     v_event.body := p_body;
   end if;
   if p_deferred then
+    v_event.processed_at := v_event.received_at;
     perform credits_private.name_store_event(v_event, '{}');
   else
     v_event := credits_private.attempt_store_event(v_event, v_document);
@@ -4292,8 +4395,9 @@ begin
       body = null,
       body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
     where e.provider = v_event.provider and e.event_id = v_event.event_id;
+    delete from credits_private.store_event_names as n
+    where n.provider = v_event.provider and n.event_id = v_event.event_id;
   end loop;
-  delete from credits_private.store_event_names as n where n.name = v_name;
   update credits_private.settings as s
   set value = array_to_string(array_remove(string_to_array(s.value, ','), v_name), ',')
   where s.name = 'sandbox_users' and strpos(s.value, v_name) > 0;
@@ -4315,49 +4419,6 @@ alter table public.user_credits enable always trigger remove_purchases;
 
 comment on trigger remove_purchases on public.user_credits is
   'Purchases go with their account; claims stay without it.';
--- end
-
--- from sql/credits/triggers/open_account_on_signup.sql
--- open_account_on_signup: a new user has an account, and a sign-up never fails because of it.
---
--- Purchases that were made before there was a user, and wait for this id, are credited now.
--- Whatever goes wrong here becomes a warning in the log: the account is then opened by the first operation
--- of the user. Metadata is not looked at, since users choose theirs. An anonymous user who converts gets
--- the bonus that they could not have before; a passing conflict there is raised, for whoever asked to try
--- again, since nothing later would grant it. No comment on the trigger: on Supabase only the owner of auth.users
--- may write one.
-
-create or replace function credits_private.open_account_on_signup()
-  returns trigger
-  language plpgsql
-  security definer
-  set search_path = ''
-as $$
-begin
-  if tg_op = 'INSERT' or old.is_anonymous and not new.is_anonymous then
-    perform credits_private.open_account(new.id);
-    perform credits_private.run_parked_events(array[new.id::pg_catalog.text]);
-  end if;
-  return null;
-exception
-  when query_canceled or others then
-    if tg_op = 'UPDATE' and sqlstate in ('40001', '40P01', '55P03', '57014') then
-      raise;
-    end if;
-    raise warning 'credits-db: the account of this user is opened later (%: %)', sqlstate, sqlerrm;
-    return null;
-end;
-$$;
-
-comment on function credits_private.open_account_on_signup() is
-  'Trigger on auth.users: opens the account of a new user, and grants the signup bonus to one who was anonymous. Never fails a sign-up.';
-
-revoke all on function credits_private.open_account_on_signup() from public, anon, authenticated, service_role;
-
-create or replace trigger open_account_on_signup
-  after insert or update of is_anonymous on auth.users
-  for each row
-  execute function credits_private.open_account_on_signup();
 -- end
 
 -- check: what can be sold, bought and claimed is closed to everybody but its functions

@@ -86,6 +86,7 @@
 \ir private/refuse_stranger.sql
 \ir private/is_not_sold.sql
 \ir private/apply_store_event.sql
+\ir private/lock_names.sql
 \ir private/name_store_event.sql
 \ir private/attempt_store_event.sql
 \ir private/save_store_event.sql

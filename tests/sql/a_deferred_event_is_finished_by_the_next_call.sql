@@ -50,13 +50,13 @@ select results_eq(
 select is((select * from balance), 300::bigint, 'All three are credited once.');
 
 -- a claim that was taken and not followed
-insert into credits_private.purchase_claims (store, environment, transaction_id, user_id, provider, claimed_at)
+insert into credits_private.purchase_claims (store, environment, transaction_id, user_id, source, claimed_at)
 values ('app_store', 'PRODUCTION', '4', 'ada00000-0000-4000-8000-000000000000', 'revenuecat', now());
 select is((public.process_revenuecat_event(pg_temp.event('4'))).state, 'processed', 'A claim without a purchase is finished.');
 select is((select * from balance), 400::bigint, 'It is credited.');
 
 -- a purchase that was recorded and not granted
-insert into credits_private.purchase_claims (store, environment, transaction_id, user_id, provider, claimed_at)
+insert into credits_private.purchase_claims (store, environment, transaction_id, user_id, source, claimed_at)
 values ('app_store', 'PRODUCTION', '5', 'ada00000-0000-4000-8000-000000000000', 'revenuecat', now());
 insert into public.purchase_transactions (
   user_id, store, environment, transaction_id, product_id, provider, status, credits, verified_at, created_at

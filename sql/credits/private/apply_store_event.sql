@@ -35,6 +35,11 @@ begin
         v_event.reason := v_fact.ref;
       when 'alias' then
         v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
+        if v_user_id is null and exists (
+          select from unnest(v_fact.names) as n (name) where n.name like '________-____-____-____-____________'
+        ) then
+          perform credits_private.refuse_stranger(v_fact);  -- it names somebody who is not here yet
+        end if;
       when 'payment' then
         v_user_id := coalesce(
           credits_private.find_user(p_event.provider, v_fact.names, true),
@@ -68,7 +73,10 @@ begin
         perform credits_private.transfer_entitlements(
           v_user_id, v_former, v_fact.store, v_fact.environment
         );
-        perform credits_private.find_user(p_event.provider, v_user_id::pg_catalog.text || v_unclaimed, false);
+        perform credits_private.find_user(
+          -- other names of an account that we know stay its own
+          p_event.provider, coalesce(v_former[1], v_user_id)::pg_catalog.text || v_unclaimed, false
+        );
         v_event.state := 'processed';
       else
         v_user_id := credits_private.record_fact(v_fact);

@@ -19,12 +19,13 @@ declare
   v_names pg_catalog.text[];
   v_name pg_catalog.text;
   v_is_shared boolean;
+  v_is_locked boolean := false;
   v_state pg_catalog.text;
   v_message pg_catalog.text;
   v_detail pg_catalog.text;
 begin
   v_event.attempts := p_event.attempts + 1;
-  for v_attempt in 1 .. 5 loop
+  for v_attempt in 1 .. 6 loop
     begin
       if p_document is null then
         perform credits_private.refuse_shape('body');
@@ -50,8 +51,13 @@ begin
           raise;
         end if;
         continue when v_state = '40P01' and v_attempt < 5;
+        if v_message = 'unknown_user' and not v_is_locked then
+          perform credits_private.lock_names(v_facts[1].names);
+          v_is_locked := true;
+          continue;  -- they may have signed up just now
+        end if;
         v_event.state := case
-          when v_message in ('unknown_user', 'ambiguous_user', 'unmapped_transaction') then 'parked'
+          when v_message in ('unknown_user', 'account_not_found', 'ambiguous_user', 'unmapped_transaction') then 'parked'
           when v_message in ('sandbox_denied', 'account_closed') then 'ignored'
           when v_message in (
             'unknown_product', 'wrong_shape', 'price_mismatch', 'purchase_conflict', 'invalid_amount', 'balance_limit'
@@ -90,6 +96,10 @@ begin
       v_is_shared := v_is_shared
         or v_name like '________-____-____-____-____________' and v_name <> v_event.user_id::pg_catalog.text;
     end loop;
+    if p_event.processed_at is not null then
+      delete from credits_private.store_event_names as n
+      where n.provider = v_event.provider and n.event_id = v_event.event_id;
+    end if;
     if v_is_shared then
       perform credits_private.name_store_event(v_event, v_names);
     end if;

@@ -54,8 +54,15 @@ begin
       detail = '{}',
       hint = 'The names in this event belong to more than one account.';
   end if;
+  if not p_is_asked and v_accounts[1] is not null then
+    -- nobody else will lock the account: it must not go while something is written of it
+    perform from auth.users as u where u.id = v_accounts[1] for key share;
+    if not found then
+      return null;
+    end if;
+  end if;
   if v_accounts[1] is not null and v_known < cardinality(v_others) then
-    perform credits_private.learn_names(p_provider, v_others, v_accounts[1]);
+    perform credits_private.learn_names(v_accounts[1], p_provider, v_others);
   end if;
   return v_accounts[1];
 end;

@@ -1,9 +1,9 @@
 -- learn_names: remembers whose names these are, and runs what was parked under them. Each name once, to who had it first.
 
 create or replace function credits_private.learn_names(
+  p_user_id uuid,
   p_provider text,
-  p_names text[],
-  p_user_id uuid
+  p_names text[]
 )
   returns void
   language plpgsql
@@ -28,7 +28,7 @@ begin
 end;
 $$;
 
-comment on function credits_private.learn_names(text, text[], uuid) is
+comment on function credits_private.learn_names(uuid, text, text[]) is
   'Remembers whose names these are, and runs the events that were parked under them.';
 
-revoke all on function credits_private.learn_names(text, text[], uuid) from public, anon, authenticated, service_role;
+revoke all on function credits_private.learn_names(uuid, text, text[]) from public, anon, authenticated, service_role;

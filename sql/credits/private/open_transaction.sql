@@ -5,11 +5,11 @@
 -- and what was known under them moves over. Two names that were both credited are a conflict, never a second look.
 
 create or replace function credits_private.open_transaction(
+  p_user_id uuid,
+  p_source text,
   p_store text,
   p_environment text,
-  p_transaction_ids text[],
-  p_user_id uuid,
-  p_provider text
+  p_transaction_ids text[]
 )
   returns credits_private.purchase_claims
   language plpgsql
@@ -28,13 +28,13 @@ begin
   foreach v_name in array v_names loop
     -- a new name leads to the preferred one, which is among these
     insert into credits_private.purchase_claims as c (
-      store, environment, transaction_id, alias_of, user_id, provider, claimed_at
+      store, environment, transaction_id, alias_of, user_id, source, claimed_at
     )
     values (
       p_store, p_environment, v_name,
       case when v_name <> p_transaction_ids[1] then p_transaction_ids[1] end,
       case when v_name = p_transaction_ids[1] then p_user_id end,
-      case when v_name = p_transaction_ids[1] then p_provider end,
+      case when v_name = p_transaction_ids[1] then p_source end,
       case when v_name = p_transaction_ids[1] and p_user_id is not null then credits_private.now() end
     )
     on conflict (store, environment, transaction_id) do nothing
@@ -42,10 +42,10 @@ begin
     continue when found and v_claim.alias_of is not null;
     if not found then
       loop
-        select c.* into v_claim
-        from credits_private.purchase_claims as c
+        update credits_private.purchase_claims as c
+        set looks = c.looks + 1
         where c.store = p_store and c.environment = p_environment and c.transaction_id = v_name
-        for update;
+        returning c.* into v_claim;
         exit when v_claim.alias_of is null;
         v_name := v_claim.alias_of;
       end loop;
@@ -63,7 +63,7 @@ begin
   end if;
   if v_claim.user_id is null and not v_claim.is_closed and p_user_id is not null then
     update credits_private.purchase_claims as c
-    set user_id = p_user_id, provider = p_provider, claimed_at = credits_private.now()
+    set user_id = p_user_id, source = p_source, claimed_at = credits_private.now()
     where c.store = p_store and c.environment = p_environment and c.transaction_id = v_claim.transaction_id
     returning c.* into v_claim;
   end if;
@@ -71,7 +71,7 @@ begin
 end;
 $$;
 
-comment on function credits_private.open_transaction(text, text, text[], uuid, text) is
+comment on function credits_private.open_transaction(uuid, text, text, text, text[]) is
   'Locks the claim of a transaction, made where there is none, claimed for a user where one is given. Raises PT409 purchase_conflict.';
 
-revoke all on function credits_private.open_transaction(text, text, text[], uuid, text) from public, anon, authenticated, service_role;
+revoke all on function credits_private.open_transaction(uuid, text, text, text, text[]) from public, anon, authenticated, service_role;

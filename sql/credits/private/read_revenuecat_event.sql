@@ -110,7 +110,11 @@ begin
 
   if v_fact.kind = 'payment' then
     v_fact.stage := 2;
+    v_fact.source := 'revenuecat';
     v_fact.quantity := 1;
+    if v_type = 'VIRTUAL_CURRENCY_TRANSACTION' then
+      v_fact.until := to_timestamp(0);  -- it does not say until when; the purchase event does
+    end if;
     v_fact.is_trial := v_event ->> 'period_type' = 'TRIAL';
     v_fact.currency := upper(v_event ->> 'currency');
     if jsonb_typeof(v_event -> 'price_in_purchased_currency') = 'number' then
@@ -119,7 +123,13 @@ begin
     v_fact.list_cents := v_fact.price_cents;
     v_fact.entitlements := case
       when jsonb_typeof(v_event -> 'entitlement_ids') = 'array'
-        then array(select e.name from jsonb_array_elements_text(v_event -> 'entitlement_ids') as e (name) limit 20)
+        then array(
+          select distinct e.name
+          from jsonb_array_elements_text(v_event -> 'entitlement_ids') as e (name)
+          where length(e.name) between 1 and 100
+          order by e.name
+          limit 20
+        )
       else array_remove(array[v_event ->> 'entitlement_id'], null)
     end;
   elsif v_type = 'EXPIRATION' then

@@ -53,6 +53,7 @@ begin
       return array[v_fact];
     end if;
     v_fact.kind := 'payment';
+    v_fact.source := 'checkout';
     v_fact.transaction_ids := array_remove(
       array[
         coalesce(v_object #>> '{payment_intent,id}', v_object ->> 'payment_intent'),
@@ -87,7 +88,11 @@ begin
 
   elsif v_type = 'payment_intent.succeeded' then
     v_fact.transaction_ids := array_remove(
-      array[credits_private.require_text(v_object, 'id'), coalesce(v_object #>> '{invoice,id}', v_object ->> 'invoice')],
+      array[
+        credits_private.require_text(v_object, 'id'),
+        coalesce(v_object #>> '{invoice,id}', v_object ->> 'invoice'),
+        coalesce(v_object #>> '{latest_charge,id}', v_object ->> 'latest_charge')
+      ],
       null
     );
     v_fact.product_id := v_metadata ->> 'product_id';
@@ -97,6 +102,7 @@ begin
       return array[v_fact];
     end if;
     v_fact.kind := 'payment';
+    v_fact.source := 'payment_intent';
     v_fact.stage := 2;
     v_fact.quantity := credits_private.read_quantity(v_metadata -> 'quantity');
     v_fact.price_cents := (v_object ->> 'amount_received')::bigint;
@@ -105,6 +111,7 @@ begin
 
   elsif v_type in ('invoice.paid', 'invoice.payment_succeeded') then
     v_fact.kind := 'payment';
+    v_fact.source := 'invoice';
     v_fact.stage := 2;
     v_fact.transaction_ids := array_remove(
       array[
@@ -198,10 +205,10 @@ begin
     v_fact.cents := (v_object ->> 'amount')::bigint;
     v_fact.stage := case
       when v_status = 'won' then 5
-      when v_type = 'charge.dispute.funds_reinstated' then 4
+      when v_type = 'charge.dispute.funds_reinstated' or v_status = 'charge_refunded' then 4
       when v_status = 'lost' then 3
       when v_type = 'charge.dispute.funds_withdrawn' then 2
-      when starts_with(v_status, 'warning_') or v_status = 'charge_refunded' then 0
+      when starts_with(v_status, 'warning_') then 0
       else 1
     end;
     v_facts := v_facts || v_fact;

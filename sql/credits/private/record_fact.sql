@@ -20,7 +20,7 @@ begin
   if v_user_id is not null then
     perform credits_private.lock_account(v_user_id);
   end if;
-  v_claim := credits_private.open_transaction(p_fact.store, p_fact.environment, p_fact.transaction_ids, null, null);
+  v_claim := credits_private.open_transaction(null, null, p_fact.store, p_fact.environment, p_fact.transaction_ids);
   if v_claim.is_closed then
     raise exception using
       errcode = 'PT410',

@@ -1,7 +1,7 @@
 -- record_payment: a product was bought, or is being paid for; whoever says so, it is one purchase.
 --
 -- Claim and grant are steps of their own, each right when it runs again. Balance first, then the claim, as everywhere. What
--- the product is worth is written down on the first call and holds for ever; a second provider that tells of the same
+-- the product is worth is written down on the first call and holds for ever; a second source that tells of the same
 -- transaction adds nothing, under whatever product name.
 
 create or replace function credits_private.record_payment(
@@ -25,7 +25,7 @@ begin
   perform credits_private.lock_account(p_user_id);
   v_now := credits_private.now();
   v_claim := credits_private.open_transaction(
-    p_fact.store, p_fact.environment, p_fact.transaction_ids, p_user_id, p_provider
+    p_user_id, p_fact.source, p_fact.store, p_fact.environment, p_fact.transaction_ids
   );
   if v_claim.is_closed then
     raise exception using
@@ -48,7 +48,7 @@ begin
     and p.environment = v_claim.environment
     and p.transaction_id = v_claim.transaction_id
     and p.product_id = p_fact.product_id;
-  if not found and v_claim.provider <> p_provider then
+  if not found and v_claim.source <> p_fact.source then
     select p.* into v_purchase
     from public.purchase_transactions as p
     where p.user_id = p_user_id
@@ -66,7 +66,11 @@ begin
       price_cents = least(
         p.price_cents, case when p_fact.currency = coalesce(p.currency, p_fact.currency) then p_fact.price_cents end
       ),
-      currency = coalesce(p.currency, case when p_fact.price_cents is not null then p_fact.currency end)
+      currency = coalesce(p.currency, case when p_fact.price_cents is not null then p_fact.currency end),
+      entitlements = case
+        when p_fact.entitlements <@ p.entitlements is not false then p.entitlements
+        else array(select e.name from unnest(p.entitlements || p_fact.entitlements) as e (name) group by e.name order by e.name)
+      end
     where p.user_id = p_user_id
       and p.store = v_purchase.store
       and p.environment = v_purchase.environment
@@ -89,8 +93,10 @@ begin
       else v_product.credits + v_product.bonus_credits
     end;
     v_purchase.entitlements := coalesce(p_fact.entitlements, '{}');
-    if v_product.entitlement is not null and v_product.entitlement <> all (v_purchase.entitlements) then
-      v_purchase.entitlements := v_purchase.entitlements || v_product.entitlement;
+    if v_product.entitlement <> all (v_purchase.entitlements) and v_product.entitlement is not null then
+      v_purchase.entitlements := array(
+        select e.name from unnest(v_purchase.entitlements || v_product.entitlement) as e (name) order by e.name
+      );
     end if;
     v_purchase.created_at := v_now;
     v_purchase.status :=

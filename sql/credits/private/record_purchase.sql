@@ -52,6 +52,7 @@ begin
   v_fact.transaction_ids := array[p_transaction_id];
   v_fact.product_id := p_product_id;
   v_fact.stage := 2;
+  v_fact.source := 'manual';
   v_fact.quantity := p_quantity;
   v_fact.price_cents := p_price_cents;
   v_fact.list_cents := p_price_cents;

@@ -45,7 +45,7 @@ begin
       hint = 'No purchase is known under this transaction.';
   end if;
   perform credits_private.lock_account(v_user_id);
-  v_claim := credits_private.open_transaction(lower(p_store), p_environment, array[p_transaction_id], null, null);
+  v_claim := credits_private.open_transaction(null, null, lower(p_store), p_environment, array[p_transaction_id]);
   select f.* into v_known
   from credits_private.purchase_facts as f
   where f.store = v_claim.store

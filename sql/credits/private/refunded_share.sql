@@ -17,15 +17,16 @@ declare
   v_share numeric;
 begin
   select
-    least(
-      1,
+    -- three thirds are a whole
+    least(1, round(
       greatest(
         coalesce(sum(s.share) filter (where s.kind = 'refund' and s.stage = 1), 0),
         coalesce(sum(s.share) filter (where s.kind = 'refunded'), 0)
           - coalesce(sum(s.share) filter (where s.kind = 'refund' and s.stage = 2), 0)
       )
-      + coalesce(sum(s.share) filter (where s.kind = 'dispute' and s.stage between 1 and 3), 0)
-    )
+      + coalesce(sum(s.share) filter (where s.kind = 'dispute' and s.stage between 1 and 3), 0),
+      12
+    ))
   into v_share
   from (
     select
@@ -34,7 +35,7 @@ begin
       case
         when f.credits is not null then f.credits / nullif(t.credits, 0)
         when f.cents is null or f.currency <> p_purchase.currency then 1
-        else coalesce(least(1, f.cents / nullif(least(t.cents, f.basis_cents, t.basis_cents), 0)), 1)
+        else coalesce(f.cents / nullif(least(t.cents, f.basis_cents, t.basis_cents), 0), 1)
       end as share
     from credits_private.purchase_facts as f
     cross join (

@@ -17,6 +17,8 @@ declare
   v_was public.purchase_transactions;
   v_share numeric;
   v_change bigint;
+  v_exact numeric := 0;
+  v_rounded bigint := 0;
 begin
   for v_was in
     select p.*
@@ -33,7 +35,10 @@ begin
       v_purchase.seq := credits_private.grant_purchase(v_was);
     end if;
     v_share := credits_private.refunded_share(v_was);
-    v_purchase.refunded_credits := round(v_was.credits * v_share)::bigint;
+    -- rounded so that the parts of a transaction come to the rounded whole
+    v_exact := v_exact + v_was.credits * v_share;
+    v_purchase.refunded_credits := round(v_exact)::bigint - v_rounded;
+    v_rounded := v_rounded + v_purchase.refunded_credits;
     v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end::public.purchase_status;
     v_change := v_was.refunded_credits - v_purchase.refunded_credits;
     if v_change < 0 then

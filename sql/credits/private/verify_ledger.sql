@@ -100,7 +100,8 @@ begin
         sum(t.amount) as amount
       from public.credit_transactions as t
       where (p_user_id is null or t.user_id = p_user_id)
-        and (t.idempotency_key like 'credits:purchase:%' or t.type in ('clawback', 'clawback_reversal') and t.metadata ? 'transaction_id')
+        and t.metadata ?& array['store', 'environment', 'transaction_id', 'product_id']
+        and (t.idempotency_key like 'credits:purchase:%' or t.type in ('clawback', 'clawback_reversal'))
       group by 1, 2, 3, 4, 5
     ) as l
       on (l.user_id, l.store, l.environment, l.transaction_id, l.product_id)

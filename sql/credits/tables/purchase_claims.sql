@@ -11,10 +11,11 @@ create table credits_private.purchase_claims (
   transaction_id text not null,
   alias_of text,
   user_id uuid,
-  provider text,
+  source text,
   is_closed boolean not null default false,
   claimed_at timestamptz,
   entitled_user_id uuid,
+  looks bigint not null default 0,
   constraint purchase_claims_pkey primary key (store, environment, transaction_id)
 );
 
@@ -34,13 +35,15 @@ comment on column credits_private.purchase_claims.alias_of is
   'The transaction that this is another name of; null for the name that counts.';
 comment on column credits_private.purchase_claims.user_id is
   'Who has it; null before anybody has, and after the account was closed.';
-comment on column credits_private.purchase_claims.provider is
-  'Who told us of the payment first; products that another provider names in the same transaction are the same ones.';
+comment on column credits_private.purchase_claims.source is
+  'Who told us of the payment first: revenuecat, manual, or the kind of Stripe''s object. What another source names in the same transaction is the same purchase, under whatever product name.';
 comment on column credits_private.purchase_claims.is_closed is
   'Whether the account that had it is gone: nobody else gets its credits.';
 comment on column credits_private.purchase_claims.claimed_at is
   'When it was claimed.';
 comment on column credits_private.purchase_claims.entitled_user_id is
   'Who has its entitlements after a transfer; null for who claimed it, and the id of zeros once that account is gone.';
+comment on column credits_private.purchase_claims.looks is
+  'How often it was locked to be looked at. Locking writes, so that a transaction with an older snapshot fails (40001) and does not decide on what it cannot see.';
 
 revoke all on table credits_private.purchase_claims from public, anon, authenticated, service_role;

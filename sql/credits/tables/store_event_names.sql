@@ -2,7 +2,7 @@
 --
 -- A sign-up looks here for the id of the new user, and an event that teaches a new name for that name, so that a purchase
 -- made before the account is credited the moment somebody is there to have it. A deletion looks here for bodies that
--- name the user without being theirs. Rows outlive the event's finding its user: they only ever find too much.
+-- name the user without being theirs.
 
 create table credits_private.store_event_names (
   name text not null,
@@ -10,6 +10,8 @@ create table credits_private.store_event_names (
   event_id text not null,
   constraint store_event_names_pkey primary key (name, provider, event_id)
 );
+
+create index store_event_names_event_id on credits_private.store_event_names (provider, event_id);
 
 comment on table credits_private.store_event_names is
   'Whom events name, beside their own users: parked events wait under these names.';

@@ -53,8 +53,9 @@ begin
       body = null,
       body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
     where e.provider = v_event.provider and e.event_id = v_event.event_id;
+    delete from credits_private.store_event_names as n
+    where n.provider = v_event.provider and n.event_id = v_event.event_id;
   end loop;
-  delete from credits_private.store_event_names as n where n.name = v_name;
   update credits_private.settings as s
   set value = array_to_string(array_remove(string_to_array(s.value, ','), v_name), ',')
   where s.name = 'sandbox_users' and strpos(s.value, v_name) > 0;

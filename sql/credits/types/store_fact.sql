@@ -21,7 +21,8 @@ create type credits_private.store_fact as (
   ref text,
   cents bigint,
   basis_cents bigint,
-  former_names text[]
+  former_names text[],
+  source text
 );
 
 comment on type credits_private.store_fact is
@@ -39,7 +40,7 @@ comment on column credits_private.store_fact.product_id is
 comment on column credits_private.store_fact.names is
   'Who it may be: ids of users and names of customers, the most telling first.';
 comment on column credits_private.store_fact.stage is
-  'How far it has come; more wins. payment: 0 pending, 1 failed, 2 paid. refund: 0 not yet, 1 given, 2 failed. dispute: 0 inquiry, 1 opened, 2 money withdrawn, 3 lost, 4 money back, 5 won.';
+  'How far it has come; more wins. payment: 0 pending, 1 failed, 2 paid. refund: 0 not yet, 1 given, 2 failed. dispute: 0 inquiry, 1 opened, 2 money withdrawn, 3 lost, 4 money back or refunded instead, 5 won.';
 comment on column credits_private.store_fact.quantity is
   'How many of the product, from 1.';
 comment on column credits_private.store_fact.is_trial is
@@ -62,5 +63,7 @@ comment on column credits_private.store_fact.basis_cents is
   'Of how much that is a part.';
 comment on column credits_private.store_fact.former_names is
   'Of a transfer: whose it was.';
+comment on column credits_private.store_fact.source is
+  'Of a payment: what says so, as in purchase_claims.';
 
 revoke all on type credits_private.store_fact from public, anon, authenticated, service_role;

@@ -1,0 +1,104 @@
+-- A sign-up finds what was bought before it, and everybody sees what is theirs.
+--
+-- Apart from the tables, because it locks auth.users (on Supabase a policy locks all of auth) until it ends.
+--
+-- depends: 0004_purchases
+
+-- from sql/credits/triggers/open_account_on_signup.sql
+-- open_account_on_signup: a new user has an account, and a sign-up never fails because of it.
+--
+-- Purchases that were made before there was a user, and wait for this id, are credited now.
+-- Whatever goes wrong here becomes a warning in the log: the account is then opened by the first operation
+-- of the user. Metadata is not looked at, since users choose theirs. An anonymous user who converts gets
+-- the bonus that they could not have before; a passing conflict there is raised, for whoever asked to try
+-- again, since nothing later would grant it. No comment on the trigger: on Supabase only the owner of auth.users
+-- may write one.
+
+create or replace function credits_private.open_account_on_signup()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' or old.is_anonymous and not new.is_anonymous then
+    perform credits_private.open_account(new.id);
+    perform credits_private.lock_names(array[new.id::pg_catalog.text]);
+    perform credits_private.run_parked_events(array[new.id::pg_catalog.text]);
+  end if;
+  return null;
+exception
+  when query_canceled or others then
+    if tg_op = 'UPDATE' and sqlstate in ('40001', '40P01', '55P03', '57014') then
+      raise;
+    end if;
+    raise warning 'credits-db: the account of this user is opened later (%: %)', sqlstate, sqlerrm;
+    return null;
+end;
+$$;
+
+comment on function credits_private.open_account_on_signup() is
+  'Trigger on auth.users: opens the account of a new user, and grants the signup bonus to one who was anonymous. Never fails a sign-up.';
+
+revoke all on function credits_private.open_account_on_signup() from public, anon, authenticated, service_role;
+
+create or replace trigger open_account_on_signup
+  after insert or update of is_anonymous on auth.users
+  for each row
+  execute function credits_private.open_account_on_signup();
+-- end
+
+-- from sql/credits/policies/purchases.sql
+-- Policies of what is sold and bought: everybody sees what is on sale, users see what is theirs, services see all; only
+-- functions write.
+
+create policy "everybody sees what is on sale"
+  on public.credit_products
+  for select
+  to anon, authenticated
+  using ((active_from is null or active_from <= now()) and (active_to is null or active_to > now()));
+
+create policy "services see every product"
+  on public.credit_products
+  for select
+  to service_role
+  using (true);
+
+create policy "users read their own purchases"
+  on public.purchase_transactions
+  for select
+  to authenticated
+  using (user_id = (select auth.uid()));
+
+create policy "services read every purchase"
+  on public.purchase_transactions
+  for select
+  to service_role
+  using (true);
+
+create policy "users read their own entitlements"
+  on public.user_entitlements
+  for select
+  to authenticated
+  using (user_id = (select auth.uid()));
+
+create policy "services read every entitlement"
+  on public.user_entitlements
+  for select
+  to service_role
+  using (true);
+-- end
+
+-- check: every table of purchases has a policy for each of its readers
+do $$
+begin
+  if (
+    select count(*)
+    from pg_catalog.pg_policies as p
+    where p.schemaname = 'public'
+      and p.tablename in ('credit_products', 'purchase_transactions', 'user_entitlements')
+  ) <> 6 then
+    raise exception 'a policy of purchases is missing';
+  end if;
+end;
+$$;
