@@ -152,7 +152,12 @@ def snapshot_of_empty(database: Database) -> list[tuple[Any, ...]]:
 
 def test_push_stops_where_it_is_told(empty: Database) -> None:
     assert push(empty, to="0001_core") == ["0001_core"]
-    assert push(empty) == ["0002_join_auth", "0003_open_existing_accounts", "0004_purchases", "0005_purchases_join_auth"]
+    assert push(empty) == [
+        "0002_join_auth",
+        "0003_open_existing_accounts",
+        "0004_purchases",
+        "0005_purchases_join_auth",
+    ]
     with migrations.connect(empty.dsn()) as connection, pytest.raises(migrations.Refusal, match="no migration 0009"):
         migrations.push(connection, to="0009_nothing")
 
@@ -263,7 +268,12 @@ def test_a_push_that_cannot_get_a_lock_gives_up_and_leaves_nothing(
             push(empty)
         with migrations.connect(empty.dsn()) as connection:
             assert list(migrations.history(connection)) == ["0001_core"]
-    assert push(empty) == ["0002_join_auth", "0003_open_existing_accounts", "0004_purchases", "0005_purchases_join_auth"]
+    assert push(empty) == [
+        "0002_join_auth",
+        "0003_open_existing_accounts",
+        "0004_purchases",
+        "0005_purchases_join_auth",
+    ]
 
 
 def test_a_push_that_waits_for_another_gives_up_in_time(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -507,9 +517,9 @@ def test_new_snapshots_what_changed_and_stops_for_what_a_person_must_write(datab
     text = path.read_text()
     assert "-- depends: 0005_purchases_join_auth" in text
     assert "hint = 'Add credits.'" in text
-    assert "write the change of sql/credits/tables/user_credits.sql by hand" in text
+    assert "write the change of sql/credits/tables/user_credits.sql here" in text
     write(checkout, path.stem, text)
-    with pytest.raises(psycopg.errors.RaiseException, match="by hand"):
+    with pytest.raises(psycopg.errors.RaiseException, match="here"):
         push(database)
     by_hand = re.sub(
         r"do \$\$ begin raise exception 'write the ch[^;]*; end \$\$;",

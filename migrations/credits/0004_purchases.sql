@@ -590,7 +590,8 @@ grant select on table public.user_entitlements to authenticated, service_role;
 -- store_customers: which user a provider's customer is.
 --
 -- Learned from events that name both: an anonymous id of RevenueCat beside the id of a user, a customer of Stripe
--- beside a client_reference_id. Later events may name the customer alone. First come, first kept.
+-- beside a client_reference_id. Later events may name the customer alone. First come, first kept. The
+-- user need not have signed up yet.
 
 create table credits_private.store_customers (
   provider text not null,
@@ -1622,6 +1623,7 @@ begin
     for v_user_id in
       select c.user_id
       from credits_private.store_customers as c
+      join auth.users as u on u.id = c.user_id
       where c.provider = p_provider and c.name = any (v_others)
       order by array_position(v_others, c.name)
     loop
@@ -1646,8 +1648,10 @@ begin
       return null;
     end if;
   end if;
-  if v_accounts[1] is not null and v_known < cardinality(v_others) then
-    perform credits_private.learn_names(v_accounts[1], p_provider, v_others);
+  -- one id that is no account yet may become one: what is told of it now holds then
+  v_user_id := coalesce(v_accounts[1], case when cardinality(v_ids) = 1 then v_ids[1] end);
+  if v_user_id is not null and v_known < cardinality(v_others) then
+    perform credits_private.learn_names(v_user_id, p_provider, v_others);
   end if;
   return v_accounts[1];
 end;
@@ -3032,11 +3036,6 @@ begin
         v_event.reason := v_fact.ref;
       when 'alias' then
         v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
-        if v_user_id is null and exists (
-          select from unnest(v_fact.names) as n (name) where n.name like '________-____-____-____-____________'
-        ) then
-          perform credits_private.refuse_stranger(v_fact);  -- it names somebody who is not here yet
-        end if;
       when 'payment' then
         v_user_id := coalesce(
           credits_private.find_user(p_event.provider, v_fact.names, true),
@@ -3076,6 +3075,9 @@ begin
         );
         v_event.state := 'processed';
       else
+        if v_fact.names <> '{}' then
+          perform credits_private.find_user(p_event.provider, v_fact.names, false);
+        end if;
         v_user_id := credits_private.record_fact(v_fact);
         v_event.state := 'processed';
         if v_user_id is null then

@@ -35,11 +35,6 @@ begin
         v_event.reason := v_fact.ref;
       when 'alias' then
         v_user_id := credits_private.find_user(p_event.provider, v_fact.names, false);
-        if v_user_id is null and exists (
-          select from unnest(v_fact.names) as n (name) where n.name like '________-____-____-____-____________'
-        ) then
-          perform credits_private.refuse_stranger(v_fact);  -- it names somebody who is not here yet
-        end if;
       when 'payment' then
         v_user_id := coalesce(
           credits_private.find_user(p_event.provider, v_fact.names, true),
@@ -79,6 +74,9 @@ begin
         );
         v_event.state := 'processed';
       else
+        if v_fact.names <> '{}' then
+          perform credits_private.find_user(p_event.provider, v_fact.names, false);
+        end if;
         v_user_id := credits_private.record_fact(v_fact);
         v_event.state := 'processed';
         if v_user_id is null then
