@@ -590,8 +590,7 @@ grant select on table public.user_entitlements to authenticated, service_role;
 -- store_customers: which user a provider's customer is.
 --
 -- Learned from events that name both: an anonymous id of RevenueCat beside the id of a user, a customer of Stripe
--- beside a client_reference_id. Later events may name the customer alone. First come, first kept. The
--- user need not have signed up yet.
+-- beside a client_reference_id. Later events may name the customer alone. First come, first kept.
 
 create table credits_private.store_customers (
   provider text not null,
@@ -1623,7 +1622,6 @@ begin
     for v_user_id in
       select c.user_id
       from credits_private.store_customers as c
-      join auth.users as u on u.id = c.user_id
       where c.provider = p_provider and c.name = any (v_others)
       order by array_position(v_others, c.name)
     loop
@@ -1648,10 +1646,8 @@ begin
       return null;
     end if;
   end if;
-  -- one id that is no account yet may become one: what is told of it now holds then
-  v_user_id := coalesce(v_accounts[1], case when cardinality(v_ids) = 1 then v_ids[1] end);
-  if v_user_id is not null and v_known < cardinality(v_others) then
-    perform credits_private.learn_names(v_user_id, p_provider, v_others);
+  if v_accounts[1] is not null and v_known < cardinality(v_others) then
+    perform credits_private.learn_names(v_accounts[1], p_provider, v_others);
   end if;
   return v_accounts[1];
 end;
@@ -3075,13 +3071,13 @@ begin
         );
         v_event.state := 'processed';
       else
-        if v_fact.names <> '{}' then
-          perform credits_private.find_user(p_event.provider, v_fact.names, false);
-        end if;
         v_user_id := credits_private.record_fact(v_fact);
         v_event.state := 'processed';
         if v_user_id is null then
           v_event.reason := 'before_purchase';
+        end if;
+        if v_fact.names <> '{}' then
+          v_user_id := coalesce(v_user_id, credits_private.find_user(p_event.provider, v_fact.names, false));
         end if;
     end case;
 
@@ -3476,7 +3472,7 @@ revoke all on function credits_private.run_store_event(text, text) from public, 
 -- run_parked_events: somebody has appeared; do what waited for them.
 --
 -- Called by a sign-up with the id of the new user, and when an event teaches a new name. The oldest come first, a hundred
--- at a time; maintenance does the rest.
+-- at a time; maintenance does the rest. Events that were done before there was a user come too: they may teach names.
 
 create or replace function credits_private.run_parked_events(
   p_names text[]
@@ -3495,7 +3491,7 @@ begin
     where (e.provider, e.event_id) in (
         select p.provider, p.event_id from credits_private.store_event_names as p where p.name = any (p_names)
       )
-      and e.state = 'parked'
+      and (e.state = 'parked' or e.user_id is null)
     order by e.received_at, e.provider, e.event_id
     limit 100
   loop

@@ -24,9 +24,7 @@ begin
   if tg_op = 'INSERT' or old.is_anonymous and not new.is_anonymous then
     perform credits_private.open_account(new.id);
     perform credits_private.lock_names(array[new.id::pg_catalog.text]);
-    perform credits_private.run_parked_events(
-      new.id::pg_catalog.text || array(select c.name from credits_private.store_customers as c where c.user_id = new.id)
-    );
+    perform credits_private.run_parked_events(array[new.id::pg_catalog.text]);
   end if;
   return null;
 exception

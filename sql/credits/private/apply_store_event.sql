@@ -74,13 +74,13 @@ begin
         );
         v_event.state := 'processed';
       else
-        if v_fact.names <> '{}' then
-          perform credits_private.find_user(p_event.provider, v_fact.names, false);
-        end if;
         v_user_id := credits_private.record_fact(v_fact);
         v_event.state := 'processed';
         if v_user_id is null then
           v_event.reason := 'before_purchase';
+        end if;
+        if v_fact.names <> '{}' then
+          v_user_id := coalesce(v_user_id, credits_private.find_user(p_event.provider, v_fact.names, false));
         end if;
     end case;
 

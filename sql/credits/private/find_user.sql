@@ -37,7 +37,6 @@ begin
     for v_user_id in
       select c.user_id
       from credits_private.store_customers as c
-      join auth.users as u on u.id = c.user_id
       where c.provider = p_provider and c.name = any (v_others)
       order by array_position(v_others, c.name)
     loop
@@ -62,10 +61,8 @@ begin
       return null;
     end if;
   end if;
-  -- one id that is no account yet may become one: what is told of it now holds then
-  v_user_id := coalesce(v_accounts[1], case when cardinality(v_ids) = 1 then v_ids[1] end);
-  if v_user_id is not null and v_known < cardinality(v_others) then
-    perform credits_private.learn_names(v_user_id, p_provider, v_others);
+  if v_accounts[1] is not null and v_known < cardinality(v_others) then
+    perform credits_private.learn_names(v_accounts[1], p_provider, v_others);
   end if;
   return v_accounts[1];
 end;

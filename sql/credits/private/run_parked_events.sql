@@ -1,7 +1,7 @@
 -- run_parked_events: somebody has appeared; do what waited for them.
 --
 -- Called by a sign-up with the id of the new user, and when an event teaches a new name. The oldest come first, a hundred
--- at a time; maintenance does the rest.
+-- at a time; maintenance does the rest. Events that were done before there was a user come too: they may teach names.
 
 create or replace function credits_private.run_parked_events(
   p_names text[]
@@ -20,7 +20,7 @@ begin
     where (e.provider, e.event_id) in (
         select p.provider, p.event_id from credits_private.store_event_names as p where p.name = any (p_names)
       )
-      and e.state = 'parked'
+      and (e.state = 'parked' or e.user_id is null)
     order by e.received_at, e.provider, e.event_id
     limit 100
   loop

@@ -1,8 +1,7 @@
 -- store_customers: which user a provider's customer is.
 --
 -- Learned from events that name both: an anonymous id of RevenueCat beside the id of a user, a customer of Stripe
--- beside a client_reference_id. Later events may name the customer alone. First come, first kept. The
--- user need not have signed up yet.
+-- beside a client_reference_id. Later events may name the customer alone. First come, first kept.
 
 create table credits_private.store_customers (
   provider text not null,
