@@ -21,14 +21,14 @@ demo: .venv/ready  ## the tour: a real Postgres, three users, credits spent
 	@$(BIN)/credits-db demo
 
 test: .venv/ready  ## all tests, against a real Postgres
-	@$(BIN)/pytest -n 2
+	@$(BIN)/pytest -n 2 --dist worksteal
 
 # These servers come without psql and pg_dump: the wheel's are newer than any of them.
 test-versions: .venv/npm  ## all tests on Postgres 15, 16 and 17, or on POSTGRES=16
 	@export PATH="$$($(BIN)/python -c 'from credits_db.local import bin_dir; print(bin_dir())'):$$PATH"; \
 	for version in $(POSTGRES); do \
 		echo "Postgres $$version:"; \
-		CREDITS_DB_PG_BIN=$$PWD/tests/npm/node_modules/postgres-$$version/native/bin $(BIN)/pytest -n 2 || exit; \
+		CREDITS_DB_PG_BIN=$$PWD/tests/npm/node_modules/postgres-$$version/native/bin $(BIN)/pytest -n 2 --dist worksteal || exit; \
 	done
 
 test-container: .venv/checkers  ## all tests on a server in a container, of IMAGE=postgres:18

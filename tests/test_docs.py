@@ -154,9 +154,9 @@ def test_credits_are_sold_as_written(
         session |= {"client_reference_id": str(buyer), "metadata": {"product_id": "pack_100"}}
         event = {"id": "evt_1", "object": "event", "type": "checkout.session.completed", "livemode": True}
         body = json.dumps(event | {"data": {"object": session}}).encode()
-        names = {"body": body, "client": Client(owner), "STRIPE_SECRET": "whsec_0123456789abcdef"}
-        headers = {"Stripe-Signature": sign(body, "whsec_0123456789abcdef")}
-        exec(blocks("python", PURCHASES)[0], names | {"headers": headers})
+        names: dict[str, object] = {"body": body, "client": Client(owner), "STRIPE_SECRET": "whsec_0123456789abcdef"}
+        names["headers"] = {"Stripe-Signature": sign(body, "whsec_0123456789abcdef")}
+        exec(blocks("python", PURCHASES)[0], names)
         assert capsys.readouterr().out == "processed None\n"
         assert Client(owner).get_user_credits_for(buyer).credits_available == 103
         assert_books_add_up(owner)

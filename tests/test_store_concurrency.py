@@ -267,6 +267,10 @@ def kill(home: Path) -> None:
     for pid in (postmaster, *children):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    for pid in (postmaster, *children):  # a signal is delivered a little later; a zombie is dead enough
+        with suppress(FileNotFoundError, ProcessLookupError):
+            while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                time.sleep(0.01)
 
 
 def opened(home: Path) -> Database:
