@@ -144,7 +144,7 @@ def test_credits_are_sold_as_written(
         query = "select value from credits_private.settings where name = 'sandbox'"
         assert owner.execute(query).fetchone() == ("allow_listed",)
         buyer = database.sign_up()
-        session = {
+        session: dict[str, object] = {
             "id": "cs_1",
             "mode": "payment",
             "payment_status": "paid",

@@ -2172,8 +2172,8 @@ declare
   v_was public.purchase_transactions;
   v_share numeric;
   v_change bigint;
-  v_exact numeric := 0;
-  v_rounded bigint := 0;
+  v_exact numeric := 0::numeric;
+  v_rounded bigint := 0::bigint;
 begin
   for v_was in
     select p.*

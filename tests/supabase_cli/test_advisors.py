@@ -16,8 +16,10 @@ ADVISORS = ["db", "advisors", "--type", "all", "--level", "info", "--output-form
 UNUSED = [
     f"INFO unused_index: Index `{index}` on table `credits_private.{table}` has not been used"
     for table, index in (
+        ("purchase_claims", "purchase_claims_entitled_user_id"),
         ("purchase_claims", "purchase_claims_user_id"),
         ("store_customers", "store_customers_user_id"),
+        ("store_event_names", "store_event_names_event_id"),
         ("store_events", "store_events_retry_at"),
         ("store_events", "store_events_user_id"),
     )
