@@ -3266,7 +3266,7 @@ begin
       v_is_shared := v_is_shared
         or v_name like '________-____-____-____-____________' and v_name <> v_event.user_id::pg_catalog.text;
     end loop;
-    if p_event.processed_at is not null then
+    if p_event.retry_at is not null or p_event.attempts > 0 then
       delete from credits_private.store_event_names as n
       where n.provider = v_event.provider and n.event_id = v_event.event_id;
     end if;
@@ -3409,11 +3409,10 @@ begin
     v_event.details := '{}';
     v_event.attempts := 0;
     v_event.received_at := credits_private.now();
-    v_event.retry_at := v_event.received_at;
     v_event.body := p_body;
   end if;
   if p_deferred then
-    v_event.processed_at := v_event.received_at;
+    v_event.retry_at := v_event.received_at;
     perform credits_private.name_store_event(v_event, '{}');
   else
     v_event := credits_private.attempt_store_event(v_event, v_document);

@@ -96,7 +96,7 @@ begin
       v_is_shared := v_is_shared
         or v_name like '________-____-____-____-____________' and v_name <> v_event.user_id::pg_catalog.text;
     end loop;
-    if p_event.processed_at is not null then
+    if p_event.retry_at is not null or p_event.attempts > 0 then
       delete from credits_private.store_event_names as n
       where n.provider = v_event.provider and n.event_id = v_event.event_id;
     end if;

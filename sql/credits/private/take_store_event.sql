@@ -39,11 +39,10 @@ begin
     v_event.details := '{}';
     v_event.attempts := 0;
     v_event.received_at := credits_private.now();
-    v_event.retry_at := v_event.received_at;
     v_event.body := p_body;
   end if;
   if p_deferred then
-    v_event.processed_at := v_event.received_at;
+    v_event.retry_at := v_event.received_at;
     perform credits_private.name_store_event(v_event, '{}');
   else
     v_event := credits_private.attempt_store_event(v_event, v_document);
