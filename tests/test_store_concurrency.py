@@ -274,8 +274,13 @@ def kill(home: Path) -> None:
 
 
 def opened(home: Path) -> Database:
-    server = local.up(home)
-    return Database("postgres", str(server.socket_dir), str(server.port), "postgres")
+    for _ in range(50):  # the first answer may be that of a server which is just dying
+        server = local.up(home)
+        database = Database("postgres", str(server.socket_dir), str(server.port), "postgres")
+        with suppress(psycopg.OperationalError), database.connect():
+            return database
+        time.sleep(0.1)
+    raise AssertionError("the server does not come back")
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ comment on column credits_private.store_fact.ref is
 comment on column credits_private.store_fact.cents is
   'How much went back, in the smallest unit; null for all of it.';
 comment on column credits_private.store_fact.basis_cents is
-  'Of how much that is a part.';
+  'Of how much that is a part; of a payment: what the whole transaction came to, where that is more than our products.';
 comment on column credits_private.store_fact.former_names is
   'Of a transfer: whose it was.';
 comment on column credits_private.store_fact.source is
@@ -524,7 +524,7 @@ comment on column credits_private.purchase_facts.environment is
 comment on column credits_private.purchase_facts.transaction_id is
   'The transaction, as in purchase_claims.';
 comment on column credits_private.purchase_facts.kind is
-  'refund, refunded, dispute, reversal or period, as in store_fact.';
+  'refund, refunded, dispute, reversal or period, as in store_fact; total: what the whole transaction came to.';
 comment on column credits_private.purchase_facts.ref is
   'What the store names it by: the id of the refund, charge or dispute.';
 comment on column credits_private.purchase_facts.product_id is
@@ -1413,16 +1413,30 @@ begin
     for v_line in select l.line from jsonb_array_elements(v_lines) as l (line) limit 100 loop
       -- a change of plan within a period is prorated: it moves money, and sells no pack
       continue when coalesce(v_line -> 'proration', v_line #> '{parent,subscription_item_details,proration}') = 'true'
-        or (v_line ->> 'amount')::bigint < 0;
+        or (v_line ->> 'amount')::bigint < 0
+        or v_line -> 'quantity' = '0';
       v_fact.product_id := coalesce(
         v_line #>> '{metadata,product_id}', v_line #>> '{price,id}', v_line #>> '{pricing,price_details,price}',
         v_line #>> '{plan,id}'
       );
-      v_fact.quantity := credits_private.read_quantity(v_line -> 'quantity');
+      -- metered things come in any number, and are not ours: what is sold is at most 10^12 credits (find_product)
+      v_fact.quantity := case
+        when jsonb_typeof(v_line -> 'quantity') = 'number' and (v_line -> 'quantity')::numeric between 1000000 and 2147483647
+          then (v_line -> 'quantity')::integer
+        else credits_private.read_quantity(v_line -> 'quantity')
+      end;
       v_fact.list_cents := (v_line ->> 'amount')::bigint;
       v_fact.price_cents := least(v_fact.list_cents, (v_object ->> 'amount_paid')::bigint);
-      v_fact.is_trial := v_fact.list_cents = 0;
-      v_fact.until := to_timestamp(least((v_line #>> '{period,end}')::bigint, 253402300799));
+      v_fact.is_trial := v_fact.list_cents = 0
+        and coalesce((v_line #>> '{price,unit_amount}')::bigint, (v_line #>> '{plan,amount}')::bigint, 1) > 0;
+      -- an item that is billed once has a period of no length
+      v_fact.until := case
+        when v_line #>> '{period,end}' is distinct from v_line #>> '{period,start}'
+          then to_timestamp(least((v_line #>> '{period,end}')::bigint, 253402300799))
+      end;
+      if jsonb_array_length(v_lines) > 1 then
+        v_fact.basis_cents := least((v_object ->> 'subtotal')::bigint, (v_object ->> 'total')::bigint);
+      end if;
       v_facts := credits_private.add_line(v_facts, v_fact);
     end loop;
 
@@ -1618,7 +1632,8 @@ begin
   if v_ids <> '{}' then
     v_accounts := array(select u.id from auth.users as u where u.id = any (v_ids) order by array_position(v_ids, u.id));
   end if;
-  if v_others <> '{}' then
+  -- whom Stripe's event names by id is meant, here or not yet; its customer is asked only where it names nobody
+  if v_others <> '{}' and (p_provider <> 'stripe' or v_ids = '{}' or v_accounts <> '{}') then
     for v_user_id in
       select c.user_id
       from credits_private.store_customers as c
@@ -1963,7 +1978,8 @@ begin
       f.stage,
       case
         when f.credits is not null then f.credits / nullif(t.credits, 0)
-        when f.cents is null or f.currency <> p_purchase.currency then 1
+        when f.cents is null then 1
+        when f.currency <> p_purchase.currency then coalesce(f.cents / nullif(f.basis_cents, 0)::numeric, 1)
         else coalesce(f.cents / nullif(least(t.cents, f.basis_cents, t.basis_cents), 0), 1)
       end as share
     from credits_private.purchase_facts as f
@@ -1971,7 +1987,17 @@ begin
       -- what the whole transaction was paid for, and what its charges came to
       select
         sum(p.credits) as credits,
-        case when bool_and(p.price_cents is not null) then sum(p.price_cents) end as cents,
+        greatest(
+          case when bool_and(p.price_cents is not null) then sum(p.price_cents) end,
+          (
+            select max(b.cents)
+            from credits_private.purchase_facts as b
+            where b.store = p_purchase.store
+              and b.environment = p_purchase.environment
+              and b.transaction_id = p_purchase.transaction_id
+              and b.kind = 'total'
+          )
+        ) as cents,
         (
           select max(b.basis_cents)
           from credits_private.purchase_facts as b
@@ -1989,7 +2015,20 @@ begin
       and f.environment = p_purchase.environment
       and f.transaction_id = p_purchase.transaction_id
       and f.kind in ('refund', 'refunded', 'dispute')
-      and (f.product_id is null or f.product_id = p_purchase.product_id)
+      -- a name that is no purchase here is another source's word for what is
+      and (
+        f.product_id is null
+        or f.product_id = p_purchase.product_id
+        or not exists (
+          select
+          from public.purchase_transactions as o
+          where o.user_id = p_purchase.user_id
+            and o.store = p_purchase.store
+            and o.environment = p_purchase.environment
+            and o.transaction_id = p_purchase.transaction_id
+            and o.product_id = f.product_id
+        )
+      )
       and not exists (
         select
         from credits_private.purchase_facts as r
@@ -2152,6 +2191,60 @@ comment on function credits_private.grant_purchase(public.purchase_transactions)
 revoke all on function credits_private.grant_purchase(public.purchase_transactions) from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/period_end.sql
+-- period_end: until when the entitlements of a purchase last, by all that is known of it.
+--
+-- The latest end that was paid for or extended to; for ever where no source names one; cut off where it expired.
+
+create or replace function credits_private.period_end(
+  p_purchase public.purchase_transactions
+)
+  returns timestamptz
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_until pg_catalog.timestamptz;
+begin
+  select
+    least(
+      case
+        when bool_or(f.ref like 'forever:%')
+          and coalesce(max(f.until) filter (where f.ref not like 'expired:%') <= to_timestamp(0), true)
+        then 'infinity'
+        else max(f.until) filter (where f.ref not like 'expired:%')
+      end,
+      max(f.until) filter (where f.ref like 'expired:%')
+    )
+  into v_until
+  from credits_private.purchase_facts as f
+  where f.store = p_purchase.store
+    and f.environment = p_purchase.environment
+    and f.transaction_id = p_purchase.transaction_id
+    and f.kind = 'period'
+    and (
+      f.product_id = p_purchase.product_id
+      or not exists (
+        select
+        from public.purchase_transactions as o
+        where o.user_id = p_purchase.user_id
+          and o.store = p_purchase.store
+          and o.environment = p_purchase.environment
+          and o.transaction_id = p_purchase.transaction_id
+          and o.product_id = f.product_id
+      )
+    );
+  return nullif(v_until, 'infinity');
+end;
+$$;
+
+comment on function credits_private.period_end(public.purchase_transactions) is
+  'The end of the entitlements of a purchase, null for ever.';
+
+revoke all on function credits_private.period_end(public.purchase_transactions) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/settle_transaction.sql
 -- settle_transaction: brings the ledger to what is known of a transaction.
 --
@@ -2194,7 +2287,18 @@ begin
     v_exact := v_exact + v_was.credits * v_share;
     v_purchase.refunded_credits := round(v_exact)::bigint - v_rounded;
     v_rounded := v_rounded + v_purchase.refunded_credits;
-    v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end::public.purchase_status;
+    v_purchase.status := case
+      when v_share >= 1 and not exists (
+        select
+        from credits_private.purchase_facts as f
+        where f.store = v_was.store
+          and f.environment = v_was.environment
+          and f.transaction_id = v_was.transaction_id
+          and f.kind = 'refund'
+          and f.ref = 'trial:' || v_was.product_id
+      ) then 'refunded'
+      else 'completed'
+    end::public.purchase_status;
     v_change := v_was.refunded_credits - v_purchase.refunded_credits;
     if v_change < 0 then
       perform credits_private.post(
@@ -2207,19 +2311,7 @@ begin
       );
     end if;
     if v_was.entitlements <> '{}' then
-      select nullif(
-        least(
-          max(f.until) filter (where f.ref in ('paid:' || v_was.product_id, 'extended:' || v_was.product_id)),
-          max(f.until) filter (where f.ref = 'expired:' || v_was.product_id)
-        ),
-        'infinity'
-      )
-      into v_purchase.entitled_until
-      from credits_private.purchase_facts as f
-      where f.store = v_was.store
-        and f.environment = v_was.environment
-        and f.transaction_id = v_was.transaction_id
-        and f.kind = 'period';
+      v_purchase.entitled_until := credits_private.period_end(v_was);
     end if;
     if v_purchase is distinct from v_was then
       update public.purchase_transactions as p
@@ -2518,8 +2610,13 @@ begin
 
   if v_purchase.entitlements <> '{}' and p_fact.stage = 2 then
     perform credits_private.keep_fact(
-      v_claim, 'period', 'paid:' || v_purchase.product_id, v_purchase.product_id, 1, null, null, null, null,
-      coalesce(p_fact.until, 'infinity')
+      v_claim, 'period', case when p_fact.until is null then 'forever:' else 'paid:' end || v_purchase.product_id,
+      v_purchase.product_id, 1, null, null, null, null, p_fact.until
+    );
+  end if;
+  if p_fact.basis_cents is not null and p_fact.stage = 2 then
+    perform credits_private.keep_fact(
+      v_claim, 'total', '', null, 1, p_fact.basis_cents, null, p_fact.currency, null, null
     );
   end if;
   if p_fact.is_trial and v_purchase.payload ->> 'type' = 'VIRTUAL_CURRENCY_TRANSACTION' then
@@ -3048,6 +3145,9 @@ begin
         );
         v_event.state := 'processed';
       when 'transfer' then
+        if p_event.state = 'processed' then
+          return p_event;  -- told again, it would undo the transfers after it
+        end if;
         v_user_id := credits_private.find_user(p_event.provider, v_fact.names, true);
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);
@@ -3255,6 +3355,10 @@ begin
     when v_event.state in ('pending', 'parked')
       then v_event.processed_at + least(interval '1 minute' * power(2, least(v_event.attempts, 20) - 1), interval '1 day')
   end;
+  if p_event.retry_at is not null or p_event.attempts > 0 then
+    delete from credits_private.store_event_names as n
+    where n.provider = v_event.provider and n.event_id = v_event.event_id;
+  end if;
   if v_event.reason = 'account_closed' then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
@@ -3266,10 +3370,6 @@ begin
       v_is_shared := v_is_shared
         or v_name like '________-____-____-____-____________' and v_name <> v_event.user_id::pg_catalog.text;
     end loop;
-    if p_event.retry_at is not null or p_event.attempts > 0 then
-      delete from credits_private.store_event_names as n
-      where n.provider = v_event.provider and n.event_id = v_event.event_id;
-    end if;
     if v_is_shared then
       perform credits_private.name_store_event(v_event, v_names);
     end if;
@@ -3536,6 +3636,7 @@ begin
     else
       v_report.store_events := v_report.store_events + 1;
     end if;
+    exit when v_tried.details ->> 'sqlstate' = '57014';  -- whoever cancels means the whole call
   end loop;
   return v_report;
 end;
@@ -4351,11 +4452,15 @@ create or replace function credits_private.remove_purchases()
 as $$
 declare
   v_name pg_catalog.text := old.user_id::pg_catalog.text;
+  v_others pg_catalog.text[] := array(select c.name from credits_private.store_customers as c where c.user_id = old.user_id);
+  v_nobody constant pg_catalog.text := '00000000-0000-0000-0000-000000000000';
+  v_other pg_catalog.text;
+  v_body pg_catalog.text;
   v_event record;
   v_given record;
 begin
   for v_given in
-    select c.entitled_user_id as user_id, n.name, p.entitled_until as until
+    select c.entitled_user_id as user_id, n.name, max(coalesce(p.entitled_until, 'infinity')) as until
     from credits_private.purchase_claims as c
     join public.purchase_transactions as p
       on p.user_id = c.user_id
@@ -4364,10 +4469,18 @@ begin
       and p.transaction_id = c.transaction_id
     cross join lateral unnest(p.entitlements) as n (name)
     where c.user_id = old.user_id and c.entitled_user_id is not null and p.status = 'completed'
+    group by c.entitled_user_id, n.name
+    order by c.entitled_user_id, n.name
   loop
     update public.user_entitlements as e
-    set granted_by = 'transfer', granted_until = v_given.until
-    where e.user_id = v_given.user_id and e.entitlement = v_given.name and e.granted_by is null;
+    set
+      granted_by = coalesce(e.granted_by, 'transfer'),
+      granted_until = nullif(
+        greatest(v_given.until, case when e.granted_by is not null then coalesce(e.granted_until, 'infinity') end),
+        'infinity'
+      )
+    where e.user_id = v_given.user_id and e.entitlement = v_given.name;
+    perform credits_private.refresh_entitlements(v_given.user_id, array[v_given.name]);
   end loop;
   delete from public.user_entitlements as e where e.user_id = old.user_id;
   delete from public.purchase_transactions as p where p.user_id = old.user_id;
@@ -4377,12 +4490,44 @@ begin
   update credits_private.purchase_claims as c
   set entitled_user_id = '00000000-0000-0000-0000-000000000000'
   where c.entitled_user_id = old.user_id;
-  delete from credits_private.store_customers as c where c.user_id = old.user_id;
   for v_event in
     select e.provider, e.event_id from credits_private.store_events as e where e.user_id = old.user_id
     union
     select n.provider, n.event_id from credits_private.store_event_names as n where n.name = v_name
+    union
+    select n.provider, n.event_id from credits_private.store_event_names as n where n.name = any (v_others)
   loop
+    -- what may be somebody else's goes on, with no name of this user
+    select regexp_replace(e.body::pg_catalog.text, v_name, v_nobody, 'gi')
+    into v_body
+    from credits_private.store_events as e
+    where e.provider = v_event.provider and e.event_id = v_event.event_id;
+    foreach v_other in array v_others loop
+      v_body := replace(v_body, v_other, v_nobody);
+    end loop;
+    update credits_private.store_events as e
+    set body = v_body::pg_catalog.json, retry_at = credits_private.now()
+    where e.provider = v_event.provider
+      and e.event_id = v_event.event_id
+      and e.user_id is null
+      and e.state in ('pending', 'parked', 'failed')
+      and exists (
+        select
+        from credits_private.store_event_names as n
+        where n.provider = e.provider
+          and n.event_id = e.event_id
+          and n.name <> v_name
+          and exists (
+            select
+            from auth.users as u
+            where u.id = case when n.name like '________-____-____-____-____________' then n.name::pg_catalog.uuid end
+          )
+      );
+    if found then
+      delete from credits_private.store_event_names as n
+      where n.name = any (v_name || v_others) and n.provider = v_event.provider and n.event_id = v_event.event_id;
+      continue;
+    end if;
     update credits_private.store_events as e
     set
       user_id = null,
@@ -4395,6 +4540,7 @@ begin
     delete from credits_private.store_event_names as n
     where n.provider = v_event.provider and n.event_id = v_event.event_id;
   end loop;
+  delete from credits_private.store_customers as c where c.user_id = old.user_id;
   update credits_private.settings as s
   set value = array_to_string(array_remove(string_to_array(s.value, ','), v_name), ',')
   where s.name = 'sandbox_users' and strpos(s.value, v_name) > 0;

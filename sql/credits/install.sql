@@ -72,6 +72,7 @@
 \ir private/refresh_entitlements.sql
 \ir private/name_purchase.sql
 \ir private/grant_purchase.sql
+\ir private/period_end.sql
 \ir private/settle_transaction.sql
 \ir private/find_product.sql
 \ir private/check_sandbox.sql

@@ -55,7 +55,7 @@ values
   ('stripe', '"amount_subtotal": 9.5'), ('stripe', '"amount_subtotal": 1e400'), ('stripe', '"amount_subtotal": "much"'),
   ('stripe', '"amount_total": 9223372036854775808'), ('stripe', '"amount_subtotal": {}'),
   ('invoice', '"lines": null'), ('invoice', '"lines": {"data": {}}'), ('invoice', '"lines": {"data": [{"amount": "x", "price": {"id": "pack"}}]}'),
-  ('invoice', '"lines": {"data": [{"amount": 1, "quantity": 0, "price": {"id": "pack"}}]}'),
+  ('invoice', '"lines": {"data": [{"amount": 1, "quantity": -1, "price": {"id": "pack"}}]}'),
   ('invoice', '"lines": {"data": [{"amount": 1, "price": {"id": "pack"}, "period": {"end": -9223372036854775808}}]}');
 
 create function pg_temp.state_of(provider text, body text)

@@ -51,6 +51,9 @@ begin
         );
         v_event.state := 'processed';
       when 'transfer' then
+        if p_event.state = 'processed' then
+          return p_event;  -- told again, it would undo the transfers after it
+        end if;
         v_user_id := credits_private.find_user(p_event.provider, v_fact.names, true);
         if v_user_id is null then
           perform credits_private.refuse_stranger(v_fact);

@@ -85,6 +85,10 @@ begin
     when v_event.state in ('pending', 'parked')
       then v_event.processed_at + least(interval '1 minute' * power(2, least(v_event.attempts, 20) - 1), interval '1 day')
   end;
+  if p_event.retry_at is not null or p_event.attempts > 0 then
+    delete from credits_private.store_event_names as n
+    where n.provider = v_event.provider and n.event_id = v_event.event_id;
+  end if;
   if v_event.reason = 'account_closed' then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
@@ -96,10 +100,6 @@ begin
       v_is_shared := v_is_shared
         or v_name like '________-____-____-____-____________' and v_name <> v_event.user_id::pg_catalog.text;
     end loop;
-    if p_event.retry_at is not null or p_event.attempts > 0 then
-      delete from credits_private.store_event_names as n
-      where n.provider = v_event.provider and n.event_id = v_event.event_id;
-    end if;
     if v_is_shared then
       perform credits_private.name_store_event(v_event, v_names);
     end if;

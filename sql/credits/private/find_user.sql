@@ -33,7 +33,8 @@ begin
   if v_ids <> '{}' then
     v_accounts := array(select u.id from auth.users as u where u.id = any (v_ids) order by array_position(v_ids, u.id));
   end if;
-  if v_others <> '{}' then
+  -- whom Stripe's event names by id is meant, here or not yet; its customer is asked only where it names nobody
+  if v_others <> '{}' and (p_provider <> 'stripe' or v_ids = '{}' or v_accounts <> '{}') then
     for v_user_id in
       select c.user_id
       from credits_private.store_customers as c

@@ -130,16 +130,30 @@ begin
     for v_line in select l.line from jsonb_array_elements(v_lines) as l (line) limit 100 loop
       -- a change of plan within a period is prorated: it moves money, and sells no pack
       continue when coalesce(v_line -> 'proration', v_line #> '{parent,subscription_item_details,proration}') = 'true'
-        or (v_line ->> 'amount')::bigint < 0;
+        or (v_line ->> 'amount')::bigint < 0
+        or v_line -> 'quantity' = '0';
       v_fact.product_id := coalesce(
         v_line #>> '{metadata,product_id}', v_line #>> '{price,id}', v_line #>> '{pricing,price_details,price}',
         v_line #>> '{plan,id}'
       );
-      v_fact.quantity := credits_private.read_quantity(v_line -> 'quantity');
+      -- metered things come in any number, and are not ours: what is sold is at most 10^12 credits (find_product)
+      v_fact.quantity := case
+        when jsonb_typeof(v_line -> 'quantity') = 'number' and (v_line -> 'quantity')::numeric between 1000000 and 2147483647
+          then (v_line -> 'quantity')::integer
+        else credits_private.read_quantity(v_line -> 'quantity')
+      end;
       v_fact.list_cents := (v_line ->> 'amount')::bigint;
       v_fact.price_cents := least(v_fact.list_cents, (v_object ->> 'amount_paid')::bigint);
-      v_fact.is_trial := v_fact.list_cents = 0;
-      v_fact.until := to_timestamp(least((v_line #>> '{period,end}')::bigint, 253402300799));
+      v_fact.is_trial := v_fact.list_cents = 0
+        and coalesce((v_line #>> '{price,unit_amount}')::bigint, (v_line #>> '{plan,amount}')::bigint, 1) > 0;
+      -- an item that is billed once has a period of no length
+      v_fact.until := case
+        when v_line #>> '{period,end}' is distinct from v_line #>> '{period,start}'
+          then to_timestamp(least((v_line #>> '{period,end}')::bigint, 253402300799))
+      end;
+      if jsonb_array_length(v_lines) > 1 then
+        v_fact.basis_cents := least((v_object ->> 'subtotal')::bigint, (v_object ->> 'total')::bigint);
+      end if;
       v_facts := credits_private.add_line(v_facts, v_fact);
     end loop;
 

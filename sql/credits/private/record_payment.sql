@@ -119,8 +119,13 @@ begin
 
   if v_purchase.entitlements <> '{}' and p_fact.stage = 2 then
     perform credits_private.keep_fact(
-      v_claim, 'period', 'paid:' || v_purchase.product_id, v_purchase.product_id, 1, null, null, null, null,
-      coalesce(p_fact.until, 'infinity')
+      v_claim, 'period', case when p_fact.until is null then 'forever:' else 'paid:' end || v_purchase.product_id,
+      v_purchase.product_id, 1, null, null, null, null, p_fact.until
+    );
+  end if;
+  if p_fact.basis_cents is not null and p_fact.stage = 2 then
+    perform credits_private.keep_fact(
+      v_claim, 'total', '', null, 1, p_fact.basis_cents, null, p_fact.currency, null, null
     );
   end if;
   if p_fact.is_trial and v_purchase.payload ->> 'type' = 'VIRTUAL_CURRENCY_TRANSACTION' then

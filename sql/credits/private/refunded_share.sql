@@ -34,7 +34,8 @@ begin
       f.stage,
       case
         when f.credits is not null then f.credits / nullif(t.credits, 0)
-        when f.cents is null or f.currency <> p_purchase.currency then 1
+        when f.cents is null then 1
+        when f.currency <> p_purchase.currency then coalesce(f.cents / nullif(f.basis_cents, 0)::numeric, 1)
         else coalesce(f.cents / nullif(least(t.cents, f.basis_cents, t.basis_cents), 0), 1)
       end as share
     from credits_private.purchase_facts as f
@@ -42,7 +43,17 @@ begin
       -- what the whole transaction was paid for, and what its charges came to
       select
         sum(p.credits) as credits,
-        case when bool_and(p.price_cents is not null) then sum(p.price_cents) end as cents,
+        greatest(
+          case when bool_and(p.price_cents is not null) then sum(p.price_cents) end,
+          (
+            select max(b.cents)
+            from credits_private.purchase_facts as b
+            where b.store = p_purchase.store
+              and b.environment = p_purchase.environment
+              and b.transaction_id = p_purchase.transaction_id
+              and b.kind = 'total'
+          )
+        ) as cents,
         (
           select max(b.basis_cents)
           from credits_private.purchase_facts as b
@@ -60,7 +71,20 @@ begin
       and f.environment = p_purchase.environment
       and f.transaction_id = p_purchase.transaction_id
       and f.kind in ('refund', 'refunded', 'dispute')
-      and (f.product_id is null or f.product_id = p_purchase.product_id)
+      -- a name that is no purchase here is another source's word for what is
+      and (
+        f.product_id is null
+        or f.product_id = p_purchase.product_id
+        or not exists (
+          select
+          from public.purchase_transactions as o
+          where o.user_id = p_purchase.user_id
+            and o.store = p_purchase.store
+            and o.environment = p_purchase.environment
+            and o.transaction_id = p_purchase.transaction_id
+            and o.product_id = f.product_id
+        )
+      )
       and not exists (
         select
         from credits_private.purchase_facts as r

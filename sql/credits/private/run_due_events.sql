@@ -28,6 +28,7 @@ begin
     else
       v_report.store_events := v_report.store_events + 1;
     end if;
+    exit when v_tried.details ->> 'sqlstate' = '57014';  -- whoever cancels means the whole call
   end loop;
   return v_report;
 end;

@@ -39,7 +39,18 @@ begin
     v_exact := v_exact + v_was.credits * v_share;
     v_purchase.refunded_credits := round(v_exact)::bigint - v_rounded;
     v_rounded := v_rounded + v_purchase.refunded_credits;
-    v_purchase.status := case when v_share >= 1 then 'refunded' else 'completed' end::public.purchase_status;
+    v_purchase.status := case
+      when v_share >= 1 and not exists (
+        select
+        from credits_private.purchase_facts as f
+        where f.store = v_was.store
+          and f.environment = v_was.environment
+          and f.transaction_id = v_was.transaction_id
+          and f.kind = 'refund'
+          and f.ref = 'trial:' || v_was.product_id
+      ) then 'refunded'
+      else 'completed'
+    end::public.purchase_status;
     v_change := v_was.refunded_credits - v_purchase.refunded_credits;
     if v_change < 0 then
       perform credits_private.post(
@@ -52,19 +63,7 @@ begin
       );
     end if;
     if v_was.entitlements <> '{}' then
-      select nullif(
-        least(
-          max(f.until) filter (where f.ref in ('paid:' || v_was.product_id, 'extended:' || v_was.product_id)),
-          max(f.until) filter (where f.ref = 'expired:' || v_was.product_id)
-        ),
-        'infinity'
-      )
-      into v_purchase.entitled_until
-      from credits_private.purchase_facts as f
-      where f.store = v_was.store
-        and f.environment = v_was.environment
-        and f.transaction_id = v_was.transaction_id
-        and f.kind = 'period';
+      v_purchase.entitled_until := credits_private.period_end(v_was);
     end if;
     if v_purchase is distinct from v_was then
       update public.purchase_transactions as p

@@ -30,7 +30,7 @@ comment on column credits_private.purchase_facts.environment is
 comment on column credits_private.purchase_facts.transaction_id is
   'The transaction, as in purchase_claims.';
 comment on column credits_private.purchase_facts.kind is
-  'refund, refunded, dispute, reversal or period, as in store_fact.';
+  'refund, refunded, dispute, reversal or period, as in store_fact; total: what the whole transaction came to.';
 comment on column credits_private.purchase_facts.ref is
   'What the store names it by: the id of the refund, charge or dispute.';
 comment on column credits_private.purchase_facts.product_id is

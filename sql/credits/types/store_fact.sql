@@ -60,7 +60,7 @@ comment on column credits_private.store_fact.ref is
 comment on column credits_private.store_fact.cents is
   'How much went back, in the smallest unit; null for all of it.';
 comment on column credits_private.store_fact.basis_cents is
-  'Of how much that is a part.';
+  'Of how much that is a part; of a payment: what the whole transaction came to, where that is more than our products.';
 comment on column credits_private.store_fact.former_names is
   'Of a transfer: whose it was.';
 comment on column credits_private.store_fact.source is
