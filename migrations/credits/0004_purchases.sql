@@ -4267,7 +4267,7 @@ grant execute on function public.process_stripe_event(json, boolean) to service_
 -- from sql/credits/rpc/reprocess_store_event.sql
 -- reprocess_store_event: tries a stored event again, after what stood in its way was mended.
 --
--- For instance once the product that it names is in credit_products. Safe for any event: what is done already stays as it is.
+-- For instance once the product that it names is in credit_products. Safe for any event: what is done already stays as it is, and a transfer is not made twice.
 
 create or replace function public.reprocess_store_event(
   provider text,
