@@ -347,12 +347,12 @@ def test_a_push_killed_at_fifty_random_points_ends_in_the_same_database(template
     left: set[int] = set()
     for _ in range(2):
         with templates.clone("supabase", pushed=False) as database:
-            for _ in range(5):  # each goes on where the one before was killed
+            for kill in range(1, 6):  # each goes on where the one before was killed
                 started = context.Event()
                 process = context.Process(target=push_and_say_so, args=(database.dsn(), started))
                 process.start()
                 started.wait(20)
-                time.sleep(luck.uniform(0, duration))
+                time.sleep(luck.uniform(0, duration * kill / 5))
                 process.kill()
                 process.join()
                 with migrations.connect(database.dsn()) as connection:
