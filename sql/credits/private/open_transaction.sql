@@ -2,7 +2,7 @@
 --
 -- What is not there yet is made, for p_user_id where one is given, so two events of one purchase wait for each other whichever
 -- came first. Names that turn out to be of one transaction are joined: the one that has a user counts, the others lead to it,
--- and what was known under them moves over. Two names that were both credited are a conflict, never a second look.
+-- and what was known under them moves over. What was credited under two names is join_claims' to mend.
 
 create or replace function credits_private.open_transaction(
   p_user_id uuid,
