@@ -2655,7 +2655,7 @@ revoke all on function credits_private.record_payment(
 -- record_fact: money went back, came back, or a period ended; the purchase follows, if it is here already.
 --
 -- The claimant's balance is locked before the claim. If the claimant turns out to be another under the lock of the claim
--- (the purchase came in between), their balance is taken without waiting, or the caller tries again: never a deadlock.
+-- (the purchase came in between), their balance is taken without waiting, or the caller tries again: it waits for nobody out of turn.
 
 create or replace function credits_private.record_fact(
   p_fact credits_private.store_fact
