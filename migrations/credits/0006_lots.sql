@@ -561,6 +561,7 @@ revoke all on function credits_private.queue_alert(uuid, bigint, bigint, bigint,
   from public, anon, authenticated, service_role;
 -- end
 
+-- squawk-ignore ban-drop-function
 drop function credits_private.move_balance(uuid, public.credit_transaction_type, bigint);
 
 -- from sql/credits/private/move_balance.sql
@@ -641,6 +642,7 @@ comment on function credits_private.move_balance(uuid, public.credit_transaction
 revoke all on function credits_private.move_balance(uuid, public.credit_transaction_type, bigint, timestamptz, boolean) from public, anon, authenticated, service_role;
 -- end
 
+-- squawk-ignore ban-drop-function
 drop function credits_private.post(uuid, public.credit_transaction_type, bigint, text, jsonb, text);
 
 -- from sql/credits/private/post.sql
@@ -687,6 +689,7 @@ revoke all on function credits_private.post(uuid, public.credit_transaction_type
   from public, anon, authenticated, service_role;
 -- end
 
+-- squawk-ignore ban-drop-function
 drop function credits_private.find_replay(uuid, public.credit_transaction_type, bigint, text, jsonb, text);
 
 -- from sql/credits/private/find_replay.sql
@@ -743,6 +746,7 @@ revoke all on function credits_private.find_replay(uuid, public.credit_transacti
   from public, anon, authenticated, service_role;
 -- end
 
+-- squawk-ignore ban-drop-function
 drop function credits_private.is_unused(uuid, text);
 
 -- from sql/credits/private/is_unused.sql
