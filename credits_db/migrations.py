@@ -151,6 +151,15 @@ def push(
     return done
 
 
+def schedule_maintenance(connection: Connection) -> str | None:
+    """Let pg_cron run the maintenance, where the database has both; the answer says what was done, or why not."""
+    query = "select to_regprocedure('credits_private.schedule_maintenance()') is not null"
+    if connection.execute(query).fetchone() != (True,):
+        return None
+    row = connection.execute("select credits_private.schedule_maintenance()").fetchone()
+    return row[0] if row else None
+
+
 def _limit(connection: Connection, lock_timeout: str) -> None:
     connection.execute("select set_config('lock_timeout', %s, true)", [lock_timeout])
 

@@ -240,9 +240,9 @@ class ServiceProcedures:
         name: str,
         amount: int,
         period: GrantPeriod,
-        *,
         user_id: UUID | None = None,
         entitlement: str | None = None,
+        *,
         rollover: bool = False,
     ) -> Call[RecurringGrant]:
         """Give credits every day, week or month (UTC) to one user, or to all who hold an entitlement.

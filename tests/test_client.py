@@ -43,10 +43,15 @@ from credits_db import (
     AsyncClient,
     BalanceLimit,
     Client,
+    CreditHold,
     CreditsError,
     CreditTransaction,
     CreditUsage,
     EventNotFound,
+    ExpiryNotAllowed,
+    GrantNotFound,
+    HoldNotActive,
+    HoldNotFound,
     IdempotencyKeyReused,
     InsufficientCredits,
     InvalidAmount,
@@ -58,10 +63,14 @@ from credits_db import (
     LedgerViolation,
     MaintenanceReport,
     NotAuthenticated,
+    OutboxItem,
     PayloadTooLarge,
     PurchaseConflict,
     PurchaseTransaction,
+    RecurringGrant,
+    RefundExceedsConsumption,
     StoreEvent,
+    TooManyHolds,
     TransactionNotFound,
     UnknownProduct,
     UserCredits,
@@ -79,7 +88,11 @@ SOURCES = ("autocommit", "manual", "transaction", "pool", "manual pool", "unprep
 OWN_TRANSACTION = tuple(source for source in SOURCES if source not in ("transaction", "manual"))
 WHO = "select current_setting('role'), coalesce(current_setting('request.jwt.claims', true), '')"
 NOBODY = ("none", "")
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 RICH = uuid4()
+HOLDS: dict[str, UUID] = {}  # of RICH, in the present database
 LARGE = f'"{"x" * 2**20}"'  # a body over 1 MiB
 READY_IDLE = b"Z\x00\x00\x00\x05I"
 UUID_TEXT = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -187,7 +200,12 @@ def bank(templates: Templates, flavour: str) -> Iterator[Database]:
             Client(connection).record_purchase_for(sign_up(connection), "app_store", "taken", "pack")
             Client(connection).record_purchase_for(leaver, "app_store", "closed", "pack")
             Client(connection).delete_user_account_for(leaver)
-        database.sign_up(id=RICH)
+            sign_up(connection, id=RICH)
+            connection.execute("select credits_private.set_setting('max_active_holds', '3')")
+            for name in ("released", "held", "second", "third"):
+                HOLDS[name] = Client(connection).reserve_credits_for(RICH, 1, DAY).id
+                if name == "released":
+                    Client(connection).release_hold_for(RICH, HOLDS[name])
         enrich(database, RICH, 2**53 - 1 - 3)
         yield database
         with database.connect() as connection:
@@ -233,9 +251,6 @@ def enrich(database: Database, user: UUID, amount: int) -> None:
 
 # every RPC -----------------------------------------------------------------------------------------------------------
 
-DAY = timedelta(days=1)
-EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
-
 USER_CALLS: dict[str, tuple[tuple[Any, ...], Any]] = {
     "consume_credit": ((1,), CreditTransaction),
     "get_user_credits": ((), UserCredits),
@@ -248,6 +263,11 @@ USER_CALLS: dict[str, tuple[tuple[Any, ...], Any]] = {
 SERVICE_CALLS: dict[str, tuple[tuple[Any, ...], Any]] = {
     "consume_credit_for": ((1,), CreditTransaction),
     "add_credits_for": ((5, "purchase"), CreditTransaction),
+    "refund_consumption_for": ((2, 1), CreditTransaction),
+    "reserve_credits_for": ((2, HOUR), CreditHold),
+    "capture_hold_for": (("{hold}", 1), CreditTransaction),
+    "release_hold_for": (("{other}",), CreditHold),
+    "set_alert_for": ((5,), UserCredits),
     "get_user_credits_for": ((), UserCredits),
     "get_transaction_history_for": ((10, 100, None), [CreditTransaction]),
     "get_operation_for": (("first",), CreditTransaction),
@@ -266,14 +286,23 @@ SHOP_CALLS: dict[str, tuple[tuple[Any, ...], Any]] = {
     "process_revenuecat_event": (('{"event": {"id": "{id}", "type": "TEST"}}',), StoreEvent),
     "process_stripe_event": ((b'{"id": "{id}", "object": "event", "type": "payout.paid"}',), StoreEvent),
     "reprocess_store_event": (("stripe", "{id}"), StoreEvent),
+    "set_recurring_grant": (("g-{id}", 5, "day", None, "vip"), RecurringGrant),
+    "end_recurring_grant": (("g-{id}",), RecurringGrant),
+    "claim_outbox": ((100, HOUR), [OutboxItem]),
+    "ack_outbox": ((["{hold}"],), int),
     "run_maintenance": ((), MaintenanceReport),
 }
 
 
-def named(arguments: tuple[Any, ...], id: UUID) -> list[Any]:
-    """The arguments with an id of their own where they leave room for one."""
-    texts = [a.replace("{id}", str(id)) if isinstance(a, str) else a for a in arguments]
-    return [a.replace(b"{id}", str(id).encode()) if isinstance(a, bytes) else a for a in texts]
+def named(argument: Any, **ids: UUID) -> Any:
+    """The argument, or each of several, with an id of its own where it leaves room for one."""
+    if isinstance(argument, tuple | list):
+        return [named(part, **ids) for part in argument]
+    if isinstance(argument, bytes):
+        return named(argument.decode(), **ids).encode()
+    if isinstance(argument, str) and argument.strip("{}") in ids:
+        return ids[argument.strip("{}")]
+    return argument.replace("{id}", str(ids["id"])) if isinstance(argument, str) else argument
 
 
 def instants(answer: Any) -> list[datetime]:
@@ -305,11 +334,16 @@ def test_every_rpc_answers_with_its_dataclass_and_in_utc(bank: Database, driver:
         first = driver.wait(client.consume_credit_for(user, idempotency_key="first", metadata={"é": [1, None]}))
         assert first.metadata == {"é": [1, None]}
         assert first.id == f"{user}/2"
+        driver.wait(client.set_alert_for(user, 2))
+        driver.wait(client.add_credits_for(user, 10))
+        hold, other = (driver.wait(client.reserve_credits_for(user, 1)).id for _ in range(2))
         for calls, subject in ((USER_CALLS, client.as_user(user)), (SERVICE_CALLS, client)):
             for name, (arguments, expected) in calls.items():
                 whom = leaver if "delete" in name else user
                 if calls is SERVICE_CALLS:
-                    answer = driver.wait(getattr(subject, name)(whom, *named(arguments, user)))
+                    answer = driver.wait(
+                        getattr(subject, name)(whom, *named(arguments, hold=hold, other=other, id=user))
+                    )
                 elif whom is leaver:
                     answer = driver.wait(getattr(client.as_user(leaver), name)(*arguments))
                 else:
@@ -318,7 +352,7 @@ def test_every_rpc_answers_with_its_dataclass_and_in_utc(bank: Database, driver:
                 if name.startswith("get_operation"):
                     assert answer == first
         for name, (arguments, expected) in SHOP_CALLS.items():
-            check_answer(driver.wait(getattr(client, name)(*named(arguments, user))), expected)
+            check_answer(driver.wait(getattr(client, name)(*named(arguments, hold=hold, id=user))), expected)
         assert driver.wait(client.get_operation_for(user, "unused")) is None
         now = driver.wait(client.get_user_credits_for(user))
         assert (now.credits_remaining, now.credits_available, now.used_credits, now.last_seq) == (11, 11, 3, 7)
@@ -378,6 +412,10 @@ def test_results_are_the_same_from_a_row_and_from_the_json_of_postgrest(
          lambda c: c.record_purchase_for(user, "paddle", str(user), "pack", payload={"a": 1})),
         (f"(select * from public.user_entitlements where user_id = '{user}')", UserEntitlement,
          lambda c: c.grant_entitlement_for(user, "pro")),
+        (f"public.reserve_credits_for('{user}', 1, idempotency_key => 'hold')", CreditHold,
+         lambda c: c.reserve_credits_for(user, 1, idempotency_key="hold")),
+        (f"public.set_recurring_grant('json', 5, 'week', '{user}')", RecurringGrant,
+         lambda c: c.set_recurring_grant("json", 5, "week", user)),
         (f"public.process_stripe_event('{body}')", StoreEvent, lambda c: c.process_stripe_event(body)),
     ]  # fmt: skip
     with driver.connected(bank.dsn(), options=f"-c TimeZone={zone}") as connection:
@@ -398,10 +436,12 @@ def test_results_are_the_same_from_a_row_and_from_the_json_of_postgrest(
             "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 1
         }  # fmt: skip
         ((text,),) = driver.execute(
-            connection, "select row_to_json(row(%s::uuid, null, 'x', 1, 2)::public.ledger_violation)::text", [user]
+            connection,
+            "select row_to_json(row(%s::uuid, null, 'x', 1, 2, null)::public.ledger_violation)::text",
+            [user],
         )
         violation = LedgerViolation.from_json(json.loads(text))
-        assert violation == LedgerViolation(user_id=user, seq=None, rule="x", expected=1, found=2)
+        assert violation == LedgerViolation(user_id=user, seq=None, rule="x", expected=1, found=2, hold_id=None)
         assert violation.to_json() == json.loads(text)
 
 
@@ -411,7 +451,7 @@ def test_verify_ledger_names_what_is_wrong(database: Database, driver: Driver) -
     with database.connect() as connection:
         connection.execute("update public.user_credits set credits_remaining = 4, total_credits = 4")
     with driver.connected(database.dsn()) as connection:
-        expected = LedgerViolation(user_id=user, seq=None, rule="balance_is_not_sum", expected=3, found=4)
+        expected = LedgerViolation(user_id=user, seq=None, rule="balance_is_not_sum", expected=3, found=4, hold_id=None)
         assert driver.wait(driver.client(connection).verify_ledger()) == [expected]
 
 
@@ -457,6 +497,29 @@ REFUSALS: list[tuple[type[CreditsError], set[str], Callable[[Any, UUID], Any]]] 
     (AccountClosed, set(), lambda c, u: c.record_purchase_for(u, "app_store", "closed", "pack")),
     (TransactionNotFound, {"store", "transaction_id"}, lambda c, u: c.refund_purchase("stripe", "pi_0", "re_0")),
     (InvalidAmount, {"amount"}, lambda c, u: c.refund_purchase("app_store", "taken", "re_0", 0)),
+    (TransactionNotFound, {"seq"}, lambda c, u: c.refund_consumption_for(u, 1)),
+    (TransactionNotFound, {"seq"}, lambda c, u: c.refund_consumption_for(RICH, 2)),
+    (RefundExceedsConsumption, {"amount", "refundable"}, lambda c, u: c.refund_consumption_for(u, 2, 2)),
+    (InvalidAmount, {"amount"}, lambda c, u: c.refund_consumption_for(u, 2, 0)),
+    (InsufficientCredits, TOO_FEW, lambda c, u: c.reserve_credits_for(u, 3)),
+    (InvalidAmount, {"amount"}, lambda c, u: c.reserve_credits_for(u, 0)),
+    (InvalidArgument, {"argument", "value"}, lambda c, u: c.reserve_credits_for(u, 1, timedelta.max)),
+    (InvalidArgument, {"argument", "value"}, lambda c, u: c.reserve_credits_for(u, 1, timedelta(0))),
+    (IdempotencyKeyReused, REUSED, lambda c, u: c.reserve_credits_for(u, 1, idempotency_key="first")),
+    (HoldNotFound, {"hold_id"}, lambda c, u: c.capture_hold_for(u, uuid4())),
+    (HoldNotFound, {"hold_id"}, lambda c, u: c.release_hold_for(u, HOLDS["held"])),
+    (HoldNotActive, {"state"}, lambda c, u: c.capture_hold_for(RICH, HOLDS["released"])),
+    (InvalidAmount, {"amount"}, lambda c, u: c.capture_hold_for(RICH, HOLDS["held"], 2)),
+    (TooManyHolds, {"active", "maximum"}, lambda c, u: c.reserve_credits_for(RICH, 1)),
+    (ExpiryNotAllowed, set(),
+     lambda c, u: c.add_credits_for(u, 1, "purchase", expires_at=EPOCH + 100 * 365 * DAY, metadata={"store": "app_store"})),
+    (InvalidArgument, {"argument", "value"}, lambda c, u: c.set_alert_for(u, -1)),
+    (InvalidArgument, {"argument"}, lambda c, u: c.set_recurring_grant("daily", 5, "day")),
+    (InvalidAmount, {"amount"}, lambda c, u: c.set_recurring_grant("daily", 0, "day", u)),
+    (AccountNotFound, set(), lambda c, u: c.set_recurring_grant("daily", 5, "day", uuid4())),
+    (GrantNotFound, {"name"}, lambda c, u: c.end_recurring_grant("nothing", u)),
+    (InvalidArgument, {"argument", "value"}, lambda c, u: c.claim_outbox(0)),
+    (InvalidArgument, {"argument", "value"}, lambda c, u: c.claim_outbox(1, timedelta(0))),
     (EventNotFound, {"provider", "event_id"}, lambda c, u: c.reprocess_store_event("stripe", "evt_0")),
     (PayloadTooLarge, {"bytes"}, lambda c, u: c.run(Call("process_stripe_event", {"body": LARGE}, list))),
 ]  # fmt: skip
