@@ -90,7 +90,7 @@ WHO = "select current_setting('role'), coalesce(current_setting('request.jwt.cla
 NOBODY = ("none", "")
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+EPOCH, LATER = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 RICH = uuid4()
 HOLDS: dict[str, UUID] = {}  # of RICH, in the present database
 LARGE = f'"{"x" * 2**20}"'  # a body over 1 MiB
@@ -512,7 +512,7 @@ REFUSALS: list[tuple[type[CreditsError], set[str], Callable[[Any, UUID], Any]]] 
     (InvalidAmount, {"amount"}, lambda c, u: c.capture_hold_for(RICH, HOLDS["held"], 2)),
     (TooManyHolds, {"active", "maximum"}, lambda c, u: c.reserve_credits_for(RICH, 1)),
     (ExpiryNotAllowed, set(),
-     lambda c, u: c.add_credits_for(u, 1, "purchase", expires_at=EPOCH + 100 * 365 * DAY, metadata={"store": "app_store"})),
+     lambda c, u: c.add_credits_for(u, 1, "purchase", expires_at=LATER, metadata={"store": "app_store"})),
     (InvalidArgument, {"argument", "value"}, lambda c, u: c.set_alert_for(u, -1)),
     (InvalidArgument, {"argument"}, lambda c, u: c.set_recurring_grant("daily", 5, "day")),
     (InvalidAmount, {"amount"}, lambda c, u: c.set_recurring_grant("daily", 0, "day", u)),
@@ -1136,6 +1136,7 @@ class Proxy:
         self.database = dataclasses.replace(database, host=self.folder.name, port="5432")
         self.host, self.port = database.host, int(database.port)
         self.lose = ""
+        self.word = b"consume_credit"
         self.sent = bytearray()
         self.threads: list[threading.Thread] = []
         self.listener = socket.socket(socket.AF_UNIX)
@@ -1184,7 +1185,7 @@ class Proxy:
                         return
                     if side is client:
                         self.sent += data
-                        asked = asked or b"consume_credit" in data
+                        asked = asked or self.word in data
                         if self.lose == "request" and asked:
                             self.lose = ""
                             return
