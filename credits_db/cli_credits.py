@@ -33,16 +33,18 @@ def explain_user(
     """
     from uuid import UUID
 
-    from credits_db import Client
-    from credits_db.migrations import Refusal
+    from credits_db import Client, migrations
 
     with database(db_url, use_local) as connection:
+        migrations.require_all(connection)
         query = (
             "select u.id from auth.users as u where u.id::text = lower(%(user)s) or lower(u.email) = lower(%(user)s)"
         )
         found: list[tuple[UUID]] = connection.execute(query, {"user": user}).fetchall()
         if len(found) != 1:
-            raise Refusal("Several users have this address: name one by id." if found else "There is no such user.")
+            raise migrations.Refusal(
+                "Several users have this address: name one by id." if found else "There is no such user."
+            )
         explained = Client(connection).explain_balance_for(found[0][0])
     if as_json:
         typer.echo(json.dumps(explained))
@@ -53,7 +55,7 @@ def explain_user(
             typer.echo(sentence)
 
 
-def _interval(text: str) -> int:
+def interval(text: str) -> int:
     """The seconds of 30s, 5m, 1h or 1d."""
     match = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text)
     if not match:
@@ -62,7 +64,7 @@ def _interval(text: str) -> int:
 
 
 def maintain(
-    every: Annotated[int | None, typer.Option(parser=_interval, metavar="5m", help="Go on, at this interval.")] = None,
+    every: Annotated[int | None, typer.Option(parser=interval, metavar="5m", help="Go on, at this interval.")] = None,
     db_url: DbUrl = None,
     use_local: Local = False,
     as_json: AsJson = False,
@@ -92,7 +94,10 @@ def _turn(db_url: str | None, use_local: bool, as_json: bool) -> None:
     """Work on what is due until nothing of it is left, and say what was done."""
     from dataclasses import fields
 
+    from credits_db import migrations
+
     with database(db_url, use_local) as connection:
+        migrations.require_all(connection)
         reports = list(_batches(connection))
     done = {field.name: sum(getattr(report, field.name) for report in reports) for field in fields(reports[0])}
     done["store_events_waiting"] = reports[-1].store_events_waiting
