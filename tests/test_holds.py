@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,7 +16,7 @@ import pytest
 from conftest import Database, Templates, assert_books_add_up
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
-from test_client import SOURCES, Driver, Proxy, Seven
+from test_client import SOURCES, Driver, Proxy, Seven, lock
 
 from credits_db import (
     AsyncClient,
@@ -352,46 +352,31 @@ def test_a_statement_that_fails_in_the_block_is_the_error_that_is_seen(
 # cancellation --------------------------------------------------------------------------------------------------------
 
 
-async def cut_off(client: AsyncClient, user: UUID, cut: Callable[[asyncio.Task[None]], Any]) -> None:
-    """Begin a block that does not end, and cut its task off."""
-    begun = asyncio.Event()
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_task_that_is_cancelled_releases_also_when_it_is_cancelled_meanwhile(bank: Database, times: int) -> None:
+    user = customer(bank)
 
-    async def work() -> None:
+    async def work(client: AsyncClient, begun: asyncio.Event) -> None:
         async with client.reserve(user, 60):
             begun.set()
             await asyncio.sleep(60)
 
-    task = asyncio.create_task(work())
-    await begun.wait()
-    await cut(task)
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def once(task: asyncio.Task[None]) -> None:
-    task.cancel()
-
-
-async def again_and_again(task: asyncio.Task[None]) -> None:
-    while not task.done():
-        task.cancel()
-        await asyncio.sleep(0)
-
-
-@pytest.mark.parametrize("cut", [once, again_and_again])
-def test_a_task_that_is_cancelled_releases_however_often(
-    bank: Database, cut: Callable[[asyncio.Task[None]], Any]
-) -> None:
-    user = customer(bank)
-
     async def scenario() -> None:
+        begun = asyncio.Event()
         async with AsyncConnectionPool(bank.dsn(), min_size=1, kwargs={"autocommit": True}, open=False) as pool:
-            await cut_off(AsyncClient(pool), user, cut)
+            task = asyncio.create_task(work(AsyncClient(pool), begun))
+            await begun.wait()
+            with bank.connect(autocommit=False) as holder:
+                lock(holder, user)  # the release has to wait
+                for _ in range(times):
+                    task.cancel()
+                    await asyncio.sleep(0.05)
+            with pytest.raises(asyncio.CancelledError):
+                await task
             for _ in range(200):
                 if figures(bank, user) == (100, 0):
-                    break
+                    return
                 await asyncio.sleep(0.01)
 
     asyncio.run(scenario())
-    assert figures(bank, user) == (100, 0)
-    assert captures(bank, user) == []
+    assert (figures(bank, user), captures(bank, user)) == ((100, 0), [])
