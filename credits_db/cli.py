@@ -88,7 +88,7 @@ def push(
     else:
         typer.echo(f"{len(done)} applied." if done else "Nothing to apply: up to date.")
     if maintenance:
-        typer.echo(f"Maintenance: {maintenance}.")
+        typer.echo(maintenance)
 
 
 @app.command()

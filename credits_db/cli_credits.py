@@ -100,7 +100,6 @@ def _turn(db_url: str | None, use_local: bool, as_json: bool) -> None:
         migrations.require_all(connection)
         reports = list(_batches(connection))
     done = {field.name: sum(getattr(report, field.name) for report in reports) for field in fields(reports[0])}
-    done["store_events_waiting"] = reports[-1].store_events_waiting
     if as_json:
         typer.echo(json.dumps(done))
     else:
@@ -114,5 +113,5 @@ def _batches(connection: Connection) -> Iterator[MaintenanceReport]:
 
     client = Client(connection)
     yield (report := client.run_maintenance())
-    while report.store_events or report.accounts:
+    while report.store_events or report.store_events_waiting or report.accounts:
         yield (report := client.run_maintenance())

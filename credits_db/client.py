@@ -215,9 +215,8 @@ class Reservation:
 
     def __init__(self, row: CreditHold) -> None:
         if row.status in ("released", "expired"):  # found by a key that was used before
-            raise HoldNotActive(
-                f"The hold of this key is {row.status} already. Reserve with another key.", {"state": row.status}
-            )
+            hint = f"The hold of this key is {row.status} already: reserve with another key."
+            raise HoldNotActive(hint, {"hold_id": str(row.id), "state": row.status})
         self.row = row
         self.transaction: CreditTransaction | None = None
         self._amount = row.amount if row.captured_amount is None else row.captured_amount
@@ -238,7 +237,9 @@ class Reservation:
     @amount.setter
     def amount(self, amount: int) -> None:
         if not 0 <= whole(amount) <= self.row.amount:
-            raise InvalidAmount(f"This hold captures 0 to {self.row.amount} credits.", {"amount": amount})
+            raise InvalidAmount(
+                "No more can be captured than is held, and 0 releases.", {"amount": amount, "held": self.row.amount}
+            )
         if self.row.status == "active":  # what a run of the same key captured before stays
             self._amount = whole(amount)
 

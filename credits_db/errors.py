@@ -81,7 +81,7 @@ class PurchaseConflict(CreditsError, sqlstate="PT409", token="purchase_conflict"
 
 
 class HoldNotActive(CreditsError, sqlstate="PT409", token="hold_not_active"):
-    """The hold has ended; details: state, which is captured, released or expired."""
+    """The hold has ended; details: hold_id, state, which is captured, released or expired."""
 
 
 class RefundExceedsConsumption(CreditsError, sqlstate="PT409", token="refund_exceeds_consumption"):

@@ -158,7 +158,7 @@ def push(
 
 
 def schedule_maintenance(connection: Connection) -> str | None:
-    """Let pg_cron run the maintenance, where the database has both; the answer says what was done, or why not."""
+    """Let pg_cron run the maintenance, where the database has both. A sentence when there is something to say."""
     query = "select to_regprocedure('credits_private.schedule_maintenance()') is not null"
     if connection.execute(query).fetchone() != (True,):
         return None

@@ -227,11 +227,11 @@ class ServiceProcedures:
 
     @rpc
     def set_alert_for(self, user_id: UUID, alert_below: int | None = None) -> Call[UserCredits]:
-        """Say below which balance the outbox is told, None for never, and return the balance. See claim_outbox.
+        """Say below which balance an item is put into the outbox, None for never, and return the balance.
 
         Raises NotAuthenticated (user_id None), AccountNotFound, InvalidArgument.
         """
-        below = _fits(64, "alert_below", alert_below, "An alert is a whole number of credits.")
+        below = _fits(64, "alert_below", alert_below, "alert_below is a balance in credits, or None.")
         return Call("set_alert_for", {"user_id": user_id, **below}, one(UserCredits))
 
     @rpc
@@ -262,7 +262,10 @@ class ServiceProcedures:
 
     @rpc
     def end_recurring_grant(self, name: str, user_id: UUID | None = None) -> Call[RecurringGrant]:
-        """End a recurring grant: what is due stays due, no later period is granted. Raises GrantNotFound."""
+        """End a recurring grant: what is due stays due, no later period is granted.
+
+        Raises GrantNotFound (none of this name is in force), AccountNotFound.
+        """
         return Call("end_recurring_grant", {"name": name, "user_id": user_id}, one(RecurringGrant))
 
     @rpc
