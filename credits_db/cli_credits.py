@@ -103,7 +103,7 @@ def _turn(db_url: str | None, use_local: bool, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(done))
     else:
-        said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in done.items() if count)
+        said = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in done.items() if count)
         good(said or "Nothing was due.")
 
 

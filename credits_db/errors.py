@@ -109,7 +109,7 @@ class UnknownProduct(CreditsError, sqlstate="PT422", token="unknown_product"):
 
 
 class ExpiryNotAllowed(CreditsError, sqlstate="PT422", token="expiry_not_allowed"):
-    """What was bought in the App Store may not expire."""
+    """What was bought in the App Store may not expire; details: store."""
 
 
 class TooManyHolds(CreditsError, sqlstate="PT429", token="too_many_holds"):

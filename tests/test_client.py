@@ -511,7 +511,7 @@ REFUSALS: list[tuple[type[CreditsError], set[str], Callable[[Any, UUID], Any]]] 
     (HoldNotActive, {"hold_id", "state"}, lambda c, u: c.capture_hold_for(RICH, HOLDS["released"])),
     (InvalidAmount, {"amount", "held"}, lambda c, u: c.capture_hold_for(RICH, HOLDS["held"], 2)),
     (TooManyHolds, {"active", "maximum"}, lambda c, u: c.reserve_credits_for(RICH, 1)),
-    (ExpiryNotAllowed, set(),
+    (ExpiryNotAllowed, {"store"},
      lambda c, u: c.add_credits_for(u, 1, "purchase", expires_at=LATER, metadata={"store": "app_store"})),
     (InvalidArgument, {"argument", "value"}, lambda c, u: c.set_alert_for(u, 2**53)),
     (InvalidArgument, {"argument"}, lambda c, u: c.set_recurring_grant("daily", 5, "day")),
