@@ -405,12 +405,12 @@ def test_maintain_does_what_is_due_batch_by_batch_until_nothing_is(
         client = Client(connection)
         for user in users:
             client.add_credits_for(user, 5, expires_at=clock.now + timedelta(hours=1))
-        client.reserve_credits_for(users[0], 7, timedelta(minutes=10))
+        client.reserve_credits_for(database.sign_up(), 2, timedelta(minutes=10))
         client.process_stripe_event(paid(uuid4()))
         assert json.loads(run("maintain", "--json", *url).out) == nothing
         clock.advance(timedelta(hours=1))
         said = run("maintain", *url)
-        assert (said.code, said.out) == (0, "✓ store events waiting 1, accounts 3, expirations 3, holds 1\n")
+        assert (said.code, said.out) == (0, "✓ store events waiting 1, accounts 4, expirations 3, holds 1\n")
         assert len(batches) >= 4
         assert run("maintain", *url).out == "✓ Nothing was due.\n"
         assert [client.get_transaction_history_for(user, 1)[0].type for user in users] == ["expiration"] * 3

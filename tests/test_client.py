@@ -300,7 +300,7 @@ def named(argument: Any, **ids: UUID) -> Any:
         return [named(part, **ids) for part in argument]
     if isinstance(argument, bytes):
         return named(argument.decode(), **ids).encode()
-    if isinstance(argument, str) and argument.strip("{}") in ids:
+    if argument in ("{hold}", "{other}"):
         return ids[argument.strip("{}")]
     return argument.replace("{id}", str(ids["id"])) if isinstance(argument, str) else argument
 
@@ -334,7 +334,7 @@ def test_every_rpc_answers_with_its_dataclass_and_in_utc(bank: Database, driver:
         first = driver.wait(client.consume_credit_for(user, idempotency_key="first", metadata={"é": [1, None]}))
         assert first.metadata == {"é": [1, None]}
         assert first.id == f"{user}/2"
-        driver.wait(client.set_alert_for(user, 2))
+        driver.wait(client.set_alert_for(user, 12))
         driver.wait(client.add_credits_for(user, 10))
         hold, other = (driver.wait(client.reserve_credits_for(user, 1)).id for _ in range(2))
         for calls, subject in ((USER_CALLS, client.as_user(user)), (SERVICE_CALLS, client)):
@@ -355,7 +355,7 @@ def test_every_rpc_answers_with_its_dataclass_and_in_utc(bank: Database, driver:
             check_answer(driver.wait(getattr(client, name)(*named(arguments, hold=hold, id=user))), expected)
         assert driver.wait(client.get_operation_for(user, "unused")) is None
         now = driver.wait(client.get_user_credits_for(user))
-        assert (now.credits_remaining, now.credits_available, now.used_credits, now.last_seq) == (11, 11, 3, 7)
+        assert (now.credits_remaining, now.credits_available, now.used_credits, now.last_seq) == (21, 19, 3, 10)
         assert abs(now.updated_at - datetime.now(UTC)) < DAY / 24
 
 
