@@ -80,6 +80,7 @@ from credits_db._call import Call, rpc
 from credits_db.errors import _BY_CODE
 from credits_db.procedures import ServiceProcedures, UserProcedures
 from credits_db.results import Result
+from credits_db.testing import freeze
 
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
@@ -727,6 +728,84 @@ def test_an_entitlement_lasts_until_its_instant(bank: Database, driver: Driver) 
         assert driver.wait(client.has_entitlement_for(user, "pro")) is False
         assert driver.wait(client.grant_entitlement_for(user, "pro")).active_until is None
         assert driver.wait(client.has_entitlement_for(user, "pro")) is True
+
+
+def test_a_consumption_is_given_back_in_parts_and_no_further(bank: Database, driver: Driver) -> None:
+    user = bank.sign_up()
+    with driver.connected(bank.dsn()) as connection:
+        client = driver.client(connection)
+        spent = driver.wait(client.consume_credit_for(user, 3))
+        give_back = partial(client.refund_consumption_for, user, spent.seq)
+        part = driver.wait(give_back(2, description="Half a film", metadata={"ticket": 7}, idempotency_key="back"))
+        assert (part.type, part.amount, part.balance_after) == ("refund", 2, 2)
+        assert (part.description, part.metadata) == ("Half a film", {"ticket": 7})
+        assert (
+            driver.wait(give_back(2, description="Half a film", metadata={"ticket": 7}, idempotency_key="back")) == part
+        )
+        with pytest.raises(RefundExceedsConsumption) as caught:
+            driver.wait(give_back(2))
+        assert dict(caught.value.details) == {"amount": 2, "refundable": 1}
+        assert driver.wait(give_back()).amount == 1
+        with pytest.raises(TransactionNotFound):
+            driver.wait(client.refund_consumption_for(user, part.seq))
+
+
+def test_a_low_balance_is_told_once_and_no_more_when_it_is_acknowledged(bank: Database, driver: Driver) -> None:
+    user = bank.sign_up()
+
+    def told(lease: timedelta) -> list[OutboxItem]:
+        return [item for item in driver.wait(client.claim_outbox(1000, lease)) if item.user_id == user]
+
+    with driver.connected(bank.dsn()) as connection, bank.connect() as owner, freeze(owner, datetime.now(UTC)) as clock:
+        client = driver.client(connection)
+        assert driver.wait(client.set_alert_for(user, 3)).alert_below == 3
+        spent = driver.wait(client.consume_credit_for(user))
+        driver.wait(client.consume_credit_for(user))
+        (item,) = told(HOUR)
+        assert (item.kind, item.attempts) == ("low_balance", 1)
+        assert item.payload == {"credits_remaining": 2, "alert_below": 3, "seq": spent.seq}
+        assert told(HOUR) == []
+        clock.advance(HOUR)
+        (again,) = told(HOUR)
+        assert (again.id, again.attempts) == (item.id, 2)
+        assert driver.wait(client.ack_outbox([item.id, uuid4()])) == 1
+        assert driver.wait(client.ack_outbox((item.id,))) == 0
+        clock.advance(HOUR)
+        assert told(HOUR) == []
+        assert driver.wait(client.set_alert_for(user)).alert_below is None
+
+
+def test_a_recurring_grant_comes_with_its_period_until_it_is_ended(bank: Database, driver: Driver) -> None:
+    user = bank.sign_up()
+    with driver.connected(bank.dsn()) as connection, bank.connect() as owner, freeze(owner, LATER) as clock:
+        client = driver.client(connection)
+        daily = driver.wait(client.set_recurring_grant("daily", 5, "day", user))
+        assert (daily.user_id, daily.entitlement, daily.period, daily.rollover) == (user, None, "day", False)
+        assert (daily.starts_at, daily.ends_at) == (LATER, None)
+        assert driver.wait(client.set_recurring_grant("daily", 5, "day", user)) == daily
+        assert driver.wait(client.get_user_credits_for(user)).credits_available == 8
+        driver.wait(client.consume_credit_for(user, 6))
+        clock.advance(DAY)
+        assert driver.wait(client.get_user_credits_for(user)).credits_available == 7
+        clock.advance(HOUR)
+        assert driver.wait(client.end_recurring_grant("daily", user)).ends_at == clock.now
+        clock.advance(DAY)
+        assert driver.wait(client.get_user_credits_for(user)).credits_available == 2
+        with pytest.raises(GrantNotFound):
+            driver.wait(client.end_recurring_grant("daily", user))
+
+
+def test_credits_that_expire_are_spent_first_and_then_gone(bank: Database, driver: Driver) -> None:
+    user = bank.sign_up()
+    with driver.connected(bank.dsn()) as connection, bank.connect() as owner, freeze(owner, datetime.now(UTC)) as clock:
+        client = driver.client(connection)
+        driver.wait(client.add_credits_for(user, 10, expires_at=clock.now + HOUR))
+        driver.wait(client.consume_credit_for(user, 4))
+        clock.advance(HOUR)
+        assert driver.wait(client.get_user_credits_for(user)).credits_available == 3
+        assert driver.wait(client.run_maintenance()).expirations >= 1
+        (newest, *_) = driver.wait(client.get_transaction_history_for(user))
+        assert (newest.type, newest.amount, newest.created_at) == ("expiration", -6, clock.now)
 
 
 def test_the_body_of_an_event_is_stored_to_the_last_byte(bank: Database, driver: Driver) -> None:
