@@ -224,11 +224,11 @@ grant select (credits_expire_at) on table public.purchase_transactions to authen
 comment on column public.purchase_transactions.credits_expire_at is
   'When its credits expire; null for never.';
 
--- by hand: sql/credits/tables/user_entitlements.sql f2ad2eec36db925f
+-- by hand: sql/credits/tables/user_entitlements.sql d5c4844f9e2a8119
 alter table public.user_entitlements
   add column active_since timestamptz not null default now();
 alter table public.user_entitlements
-  alter column active_since drop default;
+  alter column active_since set default credits_private.now();
 comment on column public.user_entitlements.active_since is
   'Since when it has been active without a break.';
 
