@@ -2,7 +2,7 @@
 -- of this very user can be.
 
 begin;
-select plan(32);
+select plan(31);
 
 create or replace function credits_private.now()
   returns timestamptz
