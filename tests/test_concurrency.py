@@ -8,6 +8,7 @@ there is, and ask the server itself who waits for whom.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import select
 import threading
@@ -107,10 +108,15 @@ def books(database: Database, user: UUID) -> list[tuple[str, int, int]]:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_fifty_threads_that_share_thirty_credits_spend_thirty(bank: Database, level: str) -> None:
+@pytest.mark.parametrize("lots", [[None], ["1 hour", "1 day"]], ids=["for ever", "lots"])
+def test_fifty_threads_that_share_thirty_credits_spend_thirty(
+    bank: Database, lots: list[str | None], level: str
+) -> None:
     user = bank.sign_up()
+    add = "select public.add_credits_for(%s, %s, expires_at => now() + %s::interval)"
     with bank.connect() as connection:
-        Client(connection).add_credits_for(user, 27)
+        for ends in lots:
+            connection.execute(add, [user, 27 if ends is None else 27 // 2 + (ends == "1 hour"), ends])
     kwargs = {"autocommit": True, "options": at(level)}
     with ConnectionPool(bank.dsn(), min_size=25, max_size=25, kwargs=kwargs, open=True) as pool:
         pool.wait()
@@ -120,7 +126,7 @@ def test_fifty_threads_that_share_thirty_credits_spend_thirty(bank: Database, le
     spent = [answer for answer in answers if isinstance(answer, CreditTransaction)]
     assert Counter(type(answer) for answer in answers) == {CreditTransaction: 30, InsufficientCredits: 20}
     assert sorted(row.balance_after for row in spent) == list(range(30))
-    assert len(books(bank, user)) == 32
+    assert len(books(bank, user)) == 31 + len(lots)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -716,3 +722,115 @@ def test_two_operations_on_a_life_in_any_order_neither_hang_nor_break_the_books(
     lives.monitor.execute(
         "delete from credits_private.recurring_grants where user_id = '00000000-0000-0000-0000-000000000000'"
     )
+
+
+# races of a life -----------------------------------------------------------------------------------------------------
+
+
+CONFLICTS = (psycopg.errors.SerializationFailure,)
+DEADLOCKS = (*CONFLICTS, psycopg.errors.DeadlockDetected)  # with a deletion, which locks the user first (erase_account)
+
+
+def again(
+    connection: psycopg.Connection[Any],
+    query: str,
+    *values: object,
+    conflicts: tuple[type[psycopg.Error], ...] = CONFLICTS,
+) -> Any:
+    """The first value of a statement, sent again after a conflict; of a refusal its SQLSTATE and the state it names."""
+    for _ in range(200):
+        try:
+            row = connection.execute(query.encode(), values).fetchone()
+            return row and row[0]
+        except conflicts:
+            continue
+        except psycopg.Error as error:
+            return error.sqlstate, str(json.loads(error.diag.message_detail or "{}").get("state"))
+    raise AssertionError("two hundred conflicts in a row")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_hold_that_is_captured_released_expired_and_deleted_at_once_ends_once(lives: Interleaver, level: str) -> None:
+    """By the real time: holds, and the lots that paid them, end some milliseconds apart while all want to end them."""
+    make = """
+        with u as (
+          insert into auth.users (id) select gen_random_uuid() from generate_series(1, 50) returning id
+        ), lots as materialized (
+          select id, n, public.add_credits_for(
+            id, 10, expires_at => clock_timestamp() + interval '1 second' + (n * 12 + n % 7 - 3) * interval '1 ms'
+          ) from (select id, row_number() over () as n from u) as u
+        )
+        select array_agg(id order by n) from lots
+    """
+    hold = """
+        select h.id, h.expires_at
+        from public.reserve_credits_for(%s, 12, interval '1 second' + %s * interval '12 ms', idempotency_key => 'h') as h
+    """
+    capture = "select (public.capture_hold_for(%s, %s, 5, idempotency_key => %s)).seq"
+    release = "select (public.release_hold_for(%s, %s)).status::text"
+    sweep = "select (public.run_maintenance()).holds"
+    delete = "select (public.delete_user_account_for(%s)).credits_written_off"
+    with ExitStack() as stack:
+        clock = "create or replace function credits_private.now() returns timestamptz language sql volatile as "
+        owner = stack.enter_context(lives.database.connect())
+        (now,) = owner.execute("select pg_get_functiondef('credits_private.now()'::regprocedure)").fetchone() or ("",)
+        stack.callback(owner.execute, now)
+        owner.execute(f"{clock} 'select clock_timestamp()'".encode())
+        users = (owner.execute(make).fetchone() or [[]])[0]
+        holds = [owner.execute(hold, [user, n]).fetchone() or () for n, user in enumerate(users)]
+        options = f"{QUICK} {at(level)}"
+        sessions = [stack.enter_context(lives.database.connect(options=options)) for _ in range(6)]
+
+        def work(which: int) -> list[Any]:
+            answers = list[Any]()
+            for number, (user, (hold_id, ends)) in enumerate(zip(users, holds, strict=True)):
+                time.sleep(max(0, ends.timestamp() - time.time() + ((number + which) % 9 - 7) / 1000))
+                send = partial(again, sessions[which], conflicts=CONFLICTS if number % 3 and which != 4 else DEADLOCKS)
+                if which in (0, 1, 2):  # two of one key, one of another
+                    answers.append(send(capture, user, hold_id, "ab"[which // 2]))
+                elif which == 3:
+                    answers.append(send(release, user, hold_id))
+                elif which == 4:
+                    answers.append(send(sweep))
+                else:
+                    answers.append(None if number % 3 else send(delete, user))
+            return answers
+
+        answers = together([partial(work, which) for which in range(6)])
+        assert not [a for a in answers if isinstance(a, Exception)]
+        owner.execute("select public.run_maintenance()")
+        ended = dict(
+            owner.execute(
+                """
+                select h.user_id, (h.status::text, h.seq, a.credits_remaining, a.credits_held)
+                from public.credit_holds as h
+                join public.user_credits as a using (user_id)
+                where h.user_id = any (%s)
+                """,
+                [users],
+            ).fetchall()
+        )
+        violations = owner.execute(
+            "select v.* from unnest(%s::uuid[]) as u, lateral credits_private.verify_ledger(u) as v", [users]
+        ).fetchall()
+    assert violations == []
+    seen: Counter[str] = Counter()
+    for number, user in enumerate(users):
+        first, same, other, released, swept, left = (answer[number] for answer in answers)  # type: ignore[index]
+        assert isinstance(swept, int)
+        if number % 3 == 0:
+            assert user not in ended
+            assert isinstance(left, int)
+            continue
+        status, seq, balance, held = ended[user]
+        seen[status] += 1
+        assert held == "0"
+        if status == "captured":
+            assert balance == str(13 - 5 - 5)  # what goes back to the lot is past its end
+            assert {a for a in (first, same, other) if not isinstance(a, tuple)} == {int(seq)}
+        else:
+            assert balance == str(13 - 10)
+        refusal = ("PT409", status)
+        assert released == (refusal if status == "captured" else status)
+        assert {a for a in (first, same, other) if isinstance(a, tuple)} <= {refusal}
+    assert len(seen) >= 2, seen
