@@ -145,6 +145,7 @@ create type credits_private.due_grant as (
   is_due boolean,
   expires_at timestamptz,
   next_at timestamptz,
+  is_in_force boolean,
   rollover boolean
 );
 
@@ -166,6 +167,8 @@ comment on column credits_private.due_grant.expires_at is
   'When the credits of the present period expire; null where they roll over.';
 comment on column credits_private.due_grant.next_at is
   'The next instant after this one at which it falls due; null when there is none.';
+comment on column credits_private.due_grant.is_in_force is
+  'Whether it holds at this instant: begun, not ended, the entitlement held.';
 comment on column credits_private.due_grant.rollover is
   'Whether what is left stays.';
 
@@ -179,6 +182,7 @@ create type credits_private.due_change as (
   credits bigint,
   freed bigint,
   bonus_at timestamptz,
+  monthly bigint,
   next_at timestamptz
 );
 
@@ -190,6 +194,8 @@ comment on column credits_private.due_change.freed is
   'Credits of holds that have expired.';
 comment on column credits_private.due_change.bonus_at is
   'The instant of the newest monthly bonus among the grants, or null.';
+comment on column credits_private.due_change.monthly is
+  'What the monthly grants in force come to, in credits.';
 comment on column credits_private.due_change.next_at is
   'The next instant after this one at which something falls due, or null.';
 
@@ -938,6 +944,7 @@ begin
       ),
     case when not g.rollover then n.next_period end,
     case when (n.at >= b.until) is not true then n.at end,
+    s.at <= p_at and (p_at >= b.until) is not true,
     g.rollover
   from credits_private.recurring_grants as g
   left join public.user_entitlements as e on e.user_id = p_user_id and e.entitlement = g.entitlement
@@ -1072,7 +1079,7 @@ declare
 begin
   select
     least(v_due, min(case when g.is_due then g.at else g.next_at end)),
-    coalesce(sum(g.amount) filter (where g.period = 'month' and g.at <= v_now and g.next_at is not null), 0)::bigint
+    coalesce(sum(g.amount) filter (where g.period = 'month' and g.is_in_force), 0)::bigint
   into v_due, v_monthly
   from credits_private.find_grants(p_user_id, v_now) as g;
   update public.user_credits as a
@@ -1124,14 +1131,14 @@ begin
   from public.credit_holds as h
   where h.user_id = p_user_id and h.status = 'active' and h.expires_at <= p_at;
   select
-    coalesce(sum(d.amount) filter (where d.is_due), 0)::bigint,
-    max(d.at) filter (where d.is_due and d.period = 'month'),
+    coalesce(sum(d.amount) filter (where d.is_first), 0)::bigint,
+    max(d.at) filter (where d.is_first and d.period = 'month'),
+    coalesce(sum(d.amount) filter (where d.period = 'month' and d.is_in_force), 0)::bigint,
     least(credits_private.next_end(p_user_id, p_at), min(d.next_at))
-  into v_change.credits, v_change.bonus_at, v_change.next_at
+  into v_change.credits, v_change.bonus_at, v_change.monthly, v_change.next_at
   from (
-    select distinct on (g.key, g.is_due) g.amount, g.at, g.period, g.is_due, min(g.next_at) over () as next_at
+    select g.*, g.is_due and row_number() over (partition by g.key, g.is_due order by g.at) = 1 as is_first
     from credits_private.find_grants(p_user_id, p_at) as g
-    order by g.key, g.is_due, g.at
   ) as d;
   select v_change.credits - coalesce(sum(l.remaining + f.freed), 0)::bigint
   into v_change.credits
@@ -1224,14 +1231,15 @@ create or replace function credits_private.cover_debt(
   set search_path = ''
 as $$
 declare
-  v_debt numeric;
+  v_debt bigint;
   v_part bigint;
   v_lot record;
 begin
-  select
+  select (
     coalesce((select sum(l.remaining) from credits_private.credit_lots as l where l.user_id = p_user_id and l.expired_at is null), 0)
     + coalesce((select sum(h.amount) from credits_private.hold_lots as h where h.user_id = p_user_id), 0)
     - a.credits_remaining
+  )::bigint
   into v_debt
   from public.user_credits as a
   where a.user_id = p_user_id;
@@ -1519,7 +1527,7 @@ create or replace function credits_private.settle_due(
 as $$
 declare
   v_now pg_catalog.timestamptz := credits_private.now();
-  v_from pg_catalog.timestamptz := '-infinity';
+  v_from pg_catalog.timestamptz := '-infinity'::pg_catalog.timestamptz;
   v_at pg_catalog.timestamptz;
   v_report public.maintenance_report := row(0, 0, 1, 0, 0, 0);
   v_hold public.credit_holds;
@@ -2161,6 +2169,7 @@ declare
   v_now pg_catalog.timestamptz := credits_private.now();
   v_grant credits_private.recurring_grants;
   v_holders pg_catalog.uuid[];
+  v_locked pg_catalog.uuid[];
   v_busy pg_catalog.uuid;
 begin
   for v_grant in
@@ -2177,17 +2186,16 @@ begin
       order by e.user_id
       limit p_limit
     );
-    with free as (
+    v_locked := array(
       select a.user_id
       from public.user_credits as a
-      where a.user_id = any (v_holders) and (a.next_due_at is null or a.next_due_at > v_now)
+      where a.user_id = any (v_holders)
       for no key update skip locked
-    ),
-    told as (
+    );
+    with told as (
       update public.user_credits as a
       set next_due_at = v_now
-      from free as f
-      where a.user_id = f.user_id
+      where a.user_id = any (v_locked) and (a.next_due_at is null or a.next_due_at > v_now)
       returning a.user_id
     )
     insert into credits_private.due_accounts as d (user_id, due_at)
@@ -2196,10 +2204,12 @@ begin
     on conflict (user_id) do update
     set due_at = excluded.due_at;
     -- whoever is busy just now is told next time, and so is everybody after them
-    select a.user_id into v_busy
-    from public.user_credits as a
-    where a.user_id = any (v_holders) and (a.next_due_at is null or a.next_due_at > v_now)
-    order by a.user_id
+    select h.id into v_busy
+    from unnest(v_holders) as h (id)
+    join public.user_credits as a on a.user_id = h.id
+    left join unnest(v_locked) as l (id) on l.id = h.id
+    where l.id is null
+    order by h.id
     limit 1;
     update credits_private.recurring_grants as g
     set told_to = case
@@ -2314,12 +2324,13 @@ begin
     v_account.last_seq := 0;
     v_account.created_at := v_now;
     v_account.updated_at := v_account.created_at;
-  elsif v_account.next_due_at <= v_now then
+  elsif v_account.next_due_at <= v_now or v_account.monthly_bonus_credits > 0 then
     v_change := credits_private.unswept(p_user_id, v_now);
     v_account.credits_remaining := v_account.credits_remaining + v_change.credits;
     v_account.total_credits := v_account.total_credits + v_change.credits;
     v_account.credits_held := v_account.credits_held - v_change.freed;
     v_account.last_bonus_date := coalesce(v_change.bonus_at, v_account.last_bonus_date);
+    v_account.monthly_bonus_credits := v_change.monthly;
     v_account.next_due_at := v_change.next_at;
   end if;
   return v_account;
@@ -3933,7 +3944,7 @@ create or replace function public.set_recurring_grant(
   set search_path = ''
 as $$
 declare
-  v_nobody constant pg_catalog.uuid := '00000000-0000-0000-0000-000000000000';
+  v_nobody constant pg_catalog.uuid := '00000000-0000-0000-0000-000000000000'::pg_catalog.uuid;
   v_grant credits_private.recurring_grants;
   v_old credits_private.recurring_grants;
   v_now pg_catalog.timestamptz;
@@ -3979,7 +3990,7 @@ begin
     return credits_private.show_grant(v_old);
   end if;
   v_grant := row(
-    coalesce(user_id, v_nobody), name, v_now, null, entitlement, amount, period, rollover, case when user_id is null then v_nobody end
+    coalesce(user_id, v_nobody), name, v_now, null::pg_catalog.timestamptz, entitlement, amount, period, rollover, case when user_id is null then v_nobody end
   );
   if v_old.starts_at > v_now then
     delete from credits_private.recurring_grants as g
@@ -3991,7 +4002,9 @@ begin
     set ends_at = v_grant.starts_at
     where g.user_id = v_old.user_id and g.name = v_old.name and g.starts_at = v_old.starts_at;
   elsif v_old.starts_at = v_now then
-    v_grant.starts_at := v_now + pg_catalog.interval '1 microsecond';
+    -- set and ended at this very instant
+    delete from credits_private.recurring_grants as g
+    where g.user_id = v_old.user_id and g.name = v_old.name and g.starts_at = v_old.starts_at;
   end if;
   insert into credits_private.recurring_grants as g
   select v_grant.*
@@ -4266,18 +4279,21 @@ create or replace function credits_private.schedule_maintenance()
   volatile
   set search_path = ''
 as $$
+-- @plpgsql_check_options: performance_warnings = off
 declare
   v_name constant pg_catalog.text := 'credits-db maintenance';
   v_is_there boolean;
+  v_schema pg_catalog.name;
 begin
   if not exists (select from pg_catalog.pg_extension as e where e.extname = 'pg_cron') then
     return null;
   end if;
-  execute 'select exists (select from cron.job where jobname = $1)' into v_is_there using v_name;
+  select n.nspname into v_schema from pg_catalog.pg_namespace as n where n.nspname = 'cron';
+  execute format('select exists (select from %I.job where jobname = $1)', v_schema) into v_is_there using v_name;
   if v_is_there then
     return null;
   end if;
-  execute 'select cron.schedule($1, $2, $3)' using v_name, '* * * * *', 'select public.run_maintenance()';
+  execute format('select %I.schedule($1, $2, $3)', v_schema) using v_name, '* * * * *', 'select public.run_maintenance()';
   return 'Maintenance is scheduled: pg_cron calls run_maintenance every minute.';
 exception
   when insufficient_privilege or undefined_table or undefined_function or invalid_schema_name then

@@ -15,14 +15,15 @@ create or replace function credits_private.cover_debt(
   set search_path = ''
 as $$
 declare
-  v_debt numeric;
+  v_debt bigint;
   v_part bigint;
   v_lot record;
 begin
-  select
+  select (
     coalesce((select sum(l.remaining) from credits_private.credit_lots as l where l.user_id = p_user_id and l.expired_at is null), 0)
     + coalesce((select sum(h.amount) from credits_private.hold_lots as h where h.user_id = p_user_id), 0)
     - a.credits_remaining
+  )::bigint
   into v_debt
   from public.user_credits as a
   where a.user_id = p_user_id;

@@ -35,6 +35,7 @@ begin
       ),
     case when not g.rollover then n.next_period end,
     case when (n.at >= b.until) is not true then n.at end,
+    s.at <= p_at and (p_at >= b.until) is not true,
     g.rollover
   from credits_private.recurring_grants as g
   left join public.user_entitlements as e on e.user_id = p_user_id and e.entitlement = g.entitlement

@@ -15,7 +15,7 @@ create or replace function credits_private.settle_due(
 as $$
 declare
   v_now pg_catalog.timestamptz := credits_private.now();
-  v_from pg_catalog.timestamptz := '-infinity';
+  v_from pg_catalog.timestamptz := '-infinity'::pg_catalog.timestamptz;
   v_at pg_catalog.timestamptz;
   v_report public.maintenance_report := row(0, 0, 1, 0, 0, 0);
   v_hold public.credit_holds;

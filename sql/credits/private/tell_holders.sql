@@ -15,6 +15,7 @@ declare
   v_now pg_catalog.timestamptz := credits_private.now();
   v_grant credits_private.recurring_grants;
   v_holders pg_catalog.uuid[];
+  v_locked pg_catalog.uuid[];
   v_busy pg_catalog.uuid;
 begin
   for v_grant in
@@ -31,17 +32,16 @@ begin
       order by e.user_id
       limit p_limit
     );
-    with free as (
+    v_locked := array(
       select a.user_id
       from public.user_credits as a
-      where a.user_id = any (v_holders) and (a.next_due_at is null or a.next_due_at > v_now)
+      where a.user_id = any (v_holders)
       for no key update skip locked
-    ),
-    told as (
+    );
+    with told as (
       update public.user_credits as a
       set next_due_at = v_now
-      from free as f
-      where a.user_id = f.user_id
+      where a.user_id = any (v_locked) and (a.next_due_at is null or a.next_due_at > v_now)
       returning a.user_id
     )
     insert into credits_private.due_accounts as d (user_id, due_at)
@@ -50,10 +50,12 @@ begin
     on conflict (user_id) do update
     set due_at = excluded.due_at;
     -- whoever is busy just now is told next time, and so is everybody after them
-    select a.user_id into v_busy
-    from public.user_credits as a
-    where a.user_id = any (v_holders) and (a.next_due_at is null or a.next_due_at > v_now)
-    order by a.user_id
+    select h.id into v_busy
+    from unnest(v_holders) as h (id)
+    join public.user_credits as a on a.user_id = h.id
+    left join unnest(v_locked) as l (id) on l.id = h.id
+    where l.id is null
+    order by h.id
     limit 1;
     update credits_private.recurring_grants as g
     set told_to = case

@@ -19,7 +19,7 @@ create or replace function public.set_recurring_grant(
   set search_path = ''
 as $$
 declare
-  v_nobody constant pg_catalog.uuid := '00000000-0000-0000-0000-000000000000';
+  v_nobody constant pg_catalog.uuid := '00000000-0000-0000-0000-000000000000'::pg_catalog.uuid;
   v_grant credits_private.recurring_grants;
   v_old credits_private.recurring_grants;
   v_now pg_catalog.timestamptz;
@@ -65,7 +65,7 @@ begin
     return credits_private.show_grant(v_old);
   end if;
   v_grant := row(
-    coalesce(user_id, v_nobody), name, v_now, null, entitlement, amount, period, rollover, case when user_id is null then v_nobody end
+    coalesce(user_id, v_nobody), name, v_now, null::pg_catalog.timestamptz, entitlement, amount, period, rollover, case when user_id is null then v_nobody end
   );
   if v_old.starts_at > v_now then
     delete from credits_private.recurring_grants as g
@@ -77,7 +77,9 @@ begin
     set ends_at = v_grant.starts_at
     where g.user_id = v_old.user_id and g.name = v_old.name and g.starts_at = v_old.starts_at;
   elsif v_old.starts_at = v_now then
-    v_grant.starts_at := v_now + pg_catalog.interval '1 microsecond';
+    -- set and ended at this very instant
+    delete from credits_private.recurring_grants as g
+    where g.user_id = v_old.user_id and g.name = v_old.name and g.starts_at = v_old.starts_at;
   end if;
   insert into credits_private.recurring_grants as g
   select v_grant.*
