@@ -267,7 +267,7 @@ class Target:
               or abs(amount) > 1000000000000 or jsonb_typeof(metadata) <> 'object'
               or idempotency_key like 'credits:%' and idempotency_key <> 'credits:signup_bonus'
                 and (type <> 'purchase' or idempotency_key not like 'credits:purchase:%')
-                and (type not in ('bonus', 'monthly_bonus') or idempotency_key not like 'credits:grant:user:plan:%')
+                and (type not in ('bonus', 'monthly_bonus') or idempotency_key not like 'credits:grant:user:%')
             """
         ).fetchone()
         assert found == (0,)
