@@ -157,9 +157,11 @@ def test_push_stops_where_it_is_told(empty: Database) -> None:
         "0003_open_existing_accounts",
         "0004_purchases",
         "0005_purchases_join_auth",
+        "0006_lots",
+        "0007_lots_join_auth",
     ]
-    with migrations.connect(empty.dsn()) as connection, pytest.raises(migrations.Refusal, match="no migration 0009"):
-        migrations.push(connection, to="0009_nothing")
+    with migrations.connect(empty.dsn()) as connection, pytest.raises(migrations.Refusal, match="no migration 0010"):
+        migrations.push(connection, to="0010_nothing")
 
 
 def test_existing_users_get_accounts_and_push_asks_first(empty: Database) -> None:
@@ -186,7 +188,7 @@ def test_existing_users_get_accounts_and_push_asks_first(empty: Database) -> Non
 
 
 def test_a_database_without_users_to_reward_is_not_asked_about(empty: Database) -> None:
-    assert len(push(empty, confirm=lambda question: pytest.fail(question))) == 5
+    assert len(push(empty, confirm=lambda question: pytest.fail(question))) == 7
 
 
 @pytest.mark.parametrize(
@@ -202,8 +204,8 @@ def test_a_failing_migration_leaves_nothing_and_names_file_and_line(
     database: Database, checkout: Path, statement: str, line: int
 ) -> None:
     before = snapshot(database)
-    head = "-- depends: 0005_purchases_join_auth\n\ncreate table public.half ();\n-- now it fails\n"
-    path = write(checkout, "0006_fails", f"{head}{statement}\n")
+    head = "-- depends: 0007_lots_join_auth\n\ncreate table public.half ();\n-- now it fails\n"
+    path = write(checkout, "0008_fails", f"{head}{statement}\n")
     with pytest.raises(psycopg.Error) as caught:
         push(database)
     assert caught.value.__notes__ == [f"{path}:{line}"]
@@ -225,10 +227,10 @@ def test_a_file_that_does_not_match_its_checksum_is_refused(empty: Database, che
 
 
 def test_a_database_ahead_of_the_package_is_refused(database: Database, checkout: Path) -> None:
-    path = write(checkout, "0006_later", "-- depends: 0005_purchases_join_auth\nselect 1;\n")
-    assert push(database) == ["0006_later"]
+    path = write(checkout, "0008_later", "-- depends: 0007_lots_join_auth\nselect 1;\n")
+    assert push(database) == ["0008_later"]
     path.unlink()
-    with pytest.raises(migrations.Refusal, match="0006_later, which this version .* Upgrade credits-db"):
+    with pytest.raises(migrations.Refusal, match="0008_later, which this version .* Upgrade credits-db"):
         push(database)
 
 
@@ -273,6 +275,8 @@ def test_a_push_that_cannot_get_a_lock_gives_up_and_leaves_nothing(
         "0003_open_existing_accounts",
         "0004_purchases",
         "0005_purchases_join_auth",
+        "0006_lots",
+        "0007_lots_join_auth",
     ]
 
 
@@ -283,7 +287,7 @@ def test_a_push_that_waits_for_another_gives_up_in_time(empty: Database, monkeyp
         migrations._lock(other)
         with pytest.raises(psycopg.errors.LockNotAvailable):
             push(empty)
-    assert len(push(empty)) == 5
+    assert len(push(empty)) == 7
 
 
 def test_pushes_at_once_are_right_whatever_isolation_the_database_starts_with(templates: Templates) -> None:
@@ -482,8 +486,8 @@ def test_a_migration_that_replaces_consume_credit_leaves_user_spending_off(datab
     with migrations.connect(database.dsn()) as connection:
         connection.execute("select credits_private.set_setting('user_spending', 'off')")
         text = migrations.new("reword").read_text().replace("raise exception 'write the check'", "null")
-        write(checkout, "0006_reword", text)
-        assert [migration.id for migration in migrations.push(connection)] == ["0006_reword"]
+        write(checkout, "0008_reword", text)
+        assert [migration.id for migration in migrations.push(connection)] == ["0008_reword"]
         function = "public.consume_credit(bigint, text, jsonb, text)"
         query = "select has_function_privilege('authenticated', %s, 'execute')"
         assert connection.execute(query, [function]).fetchone() == (False,)
@@ -515,9 +519,9 @@ def test_new_snapshots_what_changed_and_stops_for_what_a_person_must_write(datab
     )
     edit(checkout, "tables/user_credits.sql", lambda text: text.replace("fillfactor = 90", "fillfactor = 80"))
     path = migrations.new("shorter_hint")
-    assert path.name == "0006_shorter_hint.sql"
+    assert path.name == "0008_shorter_hint.sql"
     text = path.read_text()
-    assert "-- depends: 0005_purchases_join_auth" in text
+    assert "-- depends: 0007_lots_join_auth" in text
     assert "hint = 'Add credits.'" in text
     assert "write the change of sql/credits/tables/user_credits.sql here" in text
     write(checkout, path.stem, text)
@@ -531,7 +535,7 @@ def test_new_snapshots_what_changed_and_stops_for_what_a_person_must_write(datab
     )
     by_hand = by_hand.replace("do $$ begin raise exception 'write the check'; end $$;", "select 1;")
     write(checkout, path.stem, by_hand)
-    assert push(database) == ["0006_shorter_hint"]
+    assert push(database) == ["0008_shorter_hint"]
     with database.connect() as connection:
         options = connection.execute(
             "select reloptions from pg_class where oid = 'public.user_credits'::regclass"

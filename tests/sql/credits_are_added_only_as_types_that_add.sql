@@ -55,6 +55,18 @@ select lives_ok(
   'They may expire at any instant to come.'
 );
 
+select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 2, expires_at => '2126-01-01', idempotency_key => 'gift-1');
+select is(
+  (public.add_credits_for('ada00000-0000-4000-8000-000000000000', 2, expires_at => '2126-01-01', idempotency_key => 'gift-1')).seq, 8::bigint,
+  'The same key with the same expiry is the same row.'
+);
+select throws_ok(
+  format(
+    $$ select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 2, expires_at => %L, idempotency_key => 'gift-1') $$, instant
+  ),
+  'PT422', 'idempotency_key_reused', format('With %s it is another operation.', coalesce('an expiry in ' || instant, 'no expiry'))
+)
+from (values ('2127-01-01'), (null)) as instants (instant);
 select results_eq(
   $$
     select type::text, amount, description, metadata, idempotency_key collate "default"
@@ -76,7 +88,7 @@ select results_eq(
 );
 select results_eq(
   'select credits_remaining, total_credits, used_credits, last_seq from public.user_credits',
-  'values (24::bigint, 24::bigint, 0::bigint, 9::bigint)',
+  'values (26::bigint, 26::bigint, 0::bigint, 10::bigint)',
   'Everything that was added counts in the total, nothing as used.'
 );
 
