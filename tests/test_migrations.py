@@ -19,7 +19,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import ROOT, Database, Templates, sign_up
+from conftest import ROOT, Database, Templates, assert_books_add_up, sign_up
 from tenacity import wait_none
 
 from credits_db import Client, local, migrations
@@ -162,6 +162,37 @@ def test_push_stops_where_it_is_told(empty: Database) -> None:
     ]
     with migrations.connect(empty.dsn()) as connection, pytest.raises(migrations.Refusal, match="no migration 0010"):
         migrations.push(connection, to="0010_nothing")
+
+
+def test_a_database_with_purchases_of_before_goes_on_with_lots_and_holds(empty: Database) -> None:
+    push(empty, to="0005_purchases_join_auth")
+    user = empty.sign_up()
+    with empty.connect() as connection:
+        connection.execute(
+            """
+            select credits_private.set_product('any', 'pack', 10, 0, 0, null, null, 'pro', null, null, null),
+              public.record_purchase_for(%(user)s, 'play_store', 't1', 'pack'),
+              public.consume_credit_for(%(user)s, 5, idempotency_key => 'spend-1')
+            """,
+            {"user": user},
+        )
+        row = "select to_jsonb(a) from public.user_credits as a"
+        before = connection.execute(row).fetchone()
+    push(empty)
+    with empty.connect() as connection:
+        after = connection.execute(row).fetchone()
+        assert before
+        assert after
+        assert {**after[0], **before[0]} == after[0]
+        client = Client(connection)
+        assert client.consume_credit_for(user, 5, idempotency_key="spend-1").seq == 3
+        client.set_recurring_grant("pros", 4, "month", entitlement="pro")
+        assert client.get_user_credits_for(user).credits_remaining == 12
+        assert client.refund_consumption_for(user, 3).balance_after == 17
+        assert client.capture_hold_for(user, client.reserve_credits_for(user, 6).id).balance_after == 11
+        assert client.refund_purchase("play_store", "t1", "r1").refunded_credits == 10
+        assert client.get_user_credits_for(user).credits_remaining == 1
+        assert_books_add_up(connection)
 
 
 def test_existing_users_get_accounts_and_push_asks_first(empty: Database) -> None:

@@ -2,7 +2,7 @@
 -- other ways; and what has expired already is not added at all.
 
 begin;
-select plan(23);
+select plan(26);
 
 insert into auth.users (id, email) values ('ada00000-0000-4000-8000-000000000000', 'ada@example.com');
 set local role service_role;
