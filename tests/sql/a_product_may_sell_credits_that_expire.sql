@@ -2,7 +2,7 @@
 -- balance, whether it comes before the expiry or after it.
 
 begin;
-select plan(15);
+select plan(19);
 
 create or replace function credits_private.now()
   returns timestamptz
@@ -83,6 +83,38 @@ select is((select credits_remaining from public.user_credits), 10::bigint, 'A re
 select set_config('test.now', '2026-03-05 00:00:00+00', true);
 select public.refund_purchase('play_store', 't1', 'r2', 12);
 select is((select credits_remaining from public.user_credits), -2::bigint, 'Refunded in part before and in part after it is the same.');
+select is_empty('select * from public.verify_ledger()', 'The books add up.');
+
+-- paid three days after it was ordered
+create function pg_temp.checkout(type text, payment_status text)
+  returns text
+  language sql
+as $$
+  select (
+    public.process_stripe_event(
+      jsonb_build_object(
+        'id', 'evt_' || payment_status, 'type', 'checkout.session.' || type, 'livemode', true, 'data', jsonb_build_object(
+          'object', jsonb_build_object(
+            'id', 'cs_1', 'mode', 'payment', 'payment_status', payment_status, 'payment_intent', 'pi_1',
+            'client_reference_id', 'ada00000-0000-4000-8000-000000000000', 'metadata', '{"product_id": "season"}'::jsonb,
+            'amount_subtotal', 999, 'amount_total', 999, 'currency', 'eur'
+          )
+        )
+      )::json
+    )
+  ).state::text
+$$;
+select pg_temp.checkout('completed', 'unpaid');
+select set_config('test.now', '2026-03-08 00:00:00+00', true);
+select is(pg_temp.checkout('async_payment_succeeded', 'paid'), 'processed', 'What was ordered is paid three days later.');
+select is(
+  (select max(expires_at) from credits_private.credit_lots), (select max(credits_expire_at) from public.purchase_transactions),
+  'Its lot ends when the purchase says.'
+);
+select is(
+  (select max(credits_expire_at) from public.purchase_transactions), '2026-04-08 00:00:00+00'::timestamptz,
+  'It lasts from the day on which it was paid.'
+);
 select is_empty('select * from public.verify_ledger()', 'The books add up.');
 
 select * from finish();

@@ -35,8 +35,11 @@ select is(pg_temp.lots(), '2:5 3:5 4:5', 'Each grant that expires is a lot, the 
 
 select public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 3);
 select is(pg_temp.lots(), '2:5 3:2 4:5', 'The lot that ends first pays, the older of two.');
-select public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 8);
-select is(pg_temp.lots(), '2:4 3:0 4:0', 'A spend goes on in the next lot, and the next.');
+select set_config('request.jwt.claims', '{"sub": "ada00000-0000-4000-8000-000000000000", "role": "authenticated"}', true);
+set local role authenticated;
+select public.consume_credit(8);
+reset role;
+select is(pg_temp.lots(), '2:4 3:0 4:0', 'A spend goes on in the next lot, and the next, also one by the user.');
 insert into public.credit_transactions (user_id, type, amount) values ('ada00000-0000-4000-8000-000000000000', 'consumption', -1);
 select is(pg_temp.lots(), '2:3 3:0 4:0', 'A consumption inserted by hand pays from lots too.');
 select public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 7);
