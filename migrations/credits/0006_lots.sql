@@ -224,15 +224,11 @@ grant select (credits_expire_at) on table public.purchase_transactions to authen
 comment on column public.purchase_transactions.credits_expire_at is
   'When its credits expire; null for never.';
 
--- by hand: sql/credits/tables/user_entitlements.sql f2ad2eec36db925f
+-- by hand: sql/credits/tables/user_entitlements.sql d5c4844f9e2a8119
 alter table public.user_entitlements
-  add column active_since timestamptz;
-update public.user_entitlements as e
-set active_since = e.updated_at
-where e.active_since is null;
+  add column active_since timestamptz not null default now();
 alter table public.user_entitlements
-  -- squawk-ignore adding-not-nullable-field
-  alter column active_since set not null;
+  alter column active_since set default credits_private.now();
 comment on column public.user_entitlements.active_since is
   'Since when it has been active without a break.';
 
@@ -3992,7 +3988,7 @@ begin
     return credits_private.show_grant(v_old);
   end if;
   v_grant := row(
-    coalesce(user_id, v_nobody), name, v_now, null::pg_catalog.timestamptz, entitlement, amount, period, rollover, case when user_id is null then v_nobody end
+    coalesce(user_id, v_nobody), name, v_now, null::pg_catalog.timestamptz, entitlement, amount, period, rollover, null::pg_catalog.uuid
   );
   if v_old.starts_at > v_now then
     delete from credits_private.recurring_grants as g
@@ -4007,6 +4003,10 @@ begin
     -- set and ended at this very instant
     delete from credits_private.recurring_grants as g
     where g.user_id = v_old.user_id and g.name = v_old.name and g.starts_at = v_old.starts_at;
+  end if;
+  -- who held the old one has its end in next_due_at already
+  if user_id is null and (v_grant.starts_at = v_now or v_old.entitlement <> entitlement) then
+    v_grant.told_to := v_nobody;
   end if;
   insert into credits_private.recurring_grants as g
   select v_grant.*
@@ -4475,16 +4475,13 @@ comment on trigger keep_app_store_credits on credits_private.credit_lots is
   'No lot for what the App Store sold.';
 -- end
 
--- check: nobody reads holds yet, nothing was changed, and the books add up
+-- check: nobody reads holds yet
 do $$
 begin
   if not exists (
     select from pg_catalog.pg_class as c where c.oid = 'public.credit_holds'::regclass and c.relrowsecurity
   ) then
     raise exception 'credit_holds has no row level security';
-  end if;
-  if exists (select from credits_private.verify_ledger(null)) then
-    raise exception 'a balance is not the sum of its ledger';
   end if;
 end;
 $$;
