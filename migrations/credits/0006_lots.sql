@@ -907,8 +907,8 @@ revoke all on function credits_private.in_utc(timestamptz, interval) from public
 --
 -- Both who writes what is due and who only shows it ask here. In its present period a grant counts from the latest of: the
 -- period's beginning, its own, that of the entitlement; and it counts if at that very instant it had not ended and the
--- entitlement was held, so that it makes no difference when somebody looks. Periods that are over are never caught up. Two
--- rows of one name may share a key, around a change: the earlier counts.
+-- entitlement was held, so that it makes no difference when somebody looks. Periods that are over are never caught up, and
+-- who has no room below the limit of a balance gets nothing. Two rows of one name may share a key, around a change: the earlier counts.
 
 create or replace function credits_private.find_grants(
   p_user_id uuid,
@@ -935,6 +935,7 @@ begin
     case when (s.at >= b.until) is not true then s.at end,
     s.at <= p_at
       and (s.at >= b.until) is not true
+      and a.credits_remaining + g.amount <= 9007199254740991
       and not exists (
         select from public.credit_transactions as t where t.user_id = p_user_id and t.idempotency_key = k.key
       ),
@@ -943,6 +944,7 @@ begin
     s.at <= p_at and (p_at >= b.until) is not true,
     g.rollover
   from credits_private.recurring_grants as g
+  join public.user_credits as a on a.user_id = p_user_id
   left join public.user_entitlements as e on e.user_id = p_user_id and e.entitlement = g.entitlement
   cross join lateral (
     select
@@ -1543,6 +1545,17 @@ begin
     where g.is_due
     order by g.at, g.key
     limit 1;
+    if v_grant.key is not null then
+      -- a holder who was told late (tell_holders) has spent since: rows stay in the order of their dates
+      v_grant.at := coalesce(
+        (
+          select a.updated_at
+          from public.user_credits as a
+          where a.user_id = p_user_id and a.updated_at > v_grant.at and a.updated_at <= v_now
+        ),
+        v_grant.at
+      );
+    end if;
     v_at := least(v_hold.expires_at, v_grant.at, v_now);
     v_report.expirations := v_report.expirations + credits_private.expire_lots(
       p_user_id, v_from, v_at, case when p_limit is not null then greatest(0, p_limit - v_report.expirations - v_report.holds - v_report.grants) end
