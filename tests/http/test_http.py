@@ -522,9 +522,9 @@ def test_an_explanation_tells_of_a_debt(api: Api) -> None:
     api.rpc("service_role", "refund_purchase", REFUND | {"refund_id": "r2"})
     told = api.rpc("service_role", "explain_balance_for", BOB).data
     debt = {"seq": 7, "type": "clawback", "amount": -100, "balance_after": -85, "created_at": "now"}
-    assert told["debts"] == [debt | {"description": None}]
+    assert told["debts"] == [debt | {"description": "Refund of pack"}]
     assert told["summary"][-1] == (
-        "Below zero since row 7 of now: clawback of 100 credits. The next credits pay this first."
+        "Below zero since row 7 of now: clawback of 100 credits (Refund of pack). The next credits pay this first."
     )
 
 
