@@ -1,0 +1,123 @@
+"""What lots, maintenance and usage windows cost, and a spend of this commit beside another's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from bench.contestants import SERVICE, Contestant
+from bench.load import pgbench
+
+ROOT = Path(__file__).parents[1]
+USAGE = "select * from public.get_usage_for({user}, now() - interval '{since}', now() - interval '{until}');"
+_USER = "md5(:user::text)::uuid"
+TODAY = Contestant(
+    "last day",
+    "get_usage_for of the last day",
+    USAGE.format(user=_USER, since="1 day", until="0"),
+    role="service_role",
+)
+LONG_AGO = Contestant(
+    "a day a year ago",
+    "get_usage_for of a day, with 175,000 rows since",
+    USAGE.format(user=_USER, since="366 days", until="365 days"),
+    role="service_role",
+)
+
+# A row every three minutes: 480 a day, six years back.
+_HISTORY = """
+insert into auth.users (id) values (md5('1')::uuid);
+select public.add_credits_for(md5('1')::uuid, 1000000000000);
+insert into public.credit_transactions (
+  user_id, seq, type, amount, balance_after, created_at, idempotency_key, metadata
+)
+select a.user_id, n, 'consumption', -1, a.credits_remaining - n + 2, now() - (1000000 - n) * interval '3 minutes',
+  gen_random_uuid()::text, '{}'
+from generate_series(3, 1000000) as n, public.user_credits as a;
+update public.user_credits
+set last_seq = 1000000, credits_remaining = credits_remaining - 999998, used_credits = 999998;
+"""
+
+
+@contextmanager
+def checkout(revision: str, folder: Path) -> Iterator[Path]:
+    """The repository as it was at a revision."""
+    git = ["git", "-C", str(ROOT), "worktree"]
+    subprocess.run([*git, "add", "--quiet", "--detach", str(folder), revision], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run([*git, "remove", "--force", str(folder)], check=True)
+
+
+def push(source: Path, dsn: str) -> None:
+    """Set a database up with the package of another checkout."""
+    code = (
+        "import sys\nfrom credits_db import migrations\nwith migrations.connect(sys.argv[1]) as c: migrations.push(c)"
+    )
+    subprocess.run([sys.executable, "-c", code, dsn], cwd=source, env={"PYTHONPATH": str(source)}, check=True)
+
+
+def expire(dsn: str, first: int, users: int, lots: int) -> None:
+    """So many users from number `first` on, each with so many lots of 10 credits that ended an hour ago."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        (clock,) = connection.execute(
+            "select pg_get_functiondef('credits_private.now()'::regprocedure)"
+        ).fetchone() or ("",)
+        connection.execute(clock.replace("clock_timestamp()", "clock_timestamp() - interval '1 day'").encode())
+        last = first + users - 1
+        connection.execute(
+            "insert into auth.users (id) select md5(n::text)::uuid from generate_series(%s::int, %s) as n"
+            " on conflict do nothing",
+            [first, last],
+        )
+        for _ in range(lots):
+            connection.execute(
+                """
+                select count(public.add_credits_for(md5(n::text)::uuid, 10, expires_at => now() - interval '1 hour'))
+                from generate_series(%s::int, %s) as n
+                """,
+                [first, last],
+            )
+        connection.execute(clock.encode())
+        connection.execute("vacuum analyze")
+
+
+def sweep(dsn: str, users: int, clients: int = 4) -> tuple[float, int, float]:
+    """Seconds that a loop of run_maintenance(1000) takes while clients spend; rows it wrote, spends a second."""
+    stop, spends = threading.Event(), list[float]()
+
+    def spend() -> None:
+        while not stop.is_set():
+            spends.append(pgbench(dsn, SERVICE, "-T", "2", users=users, clients=clients).tps)
+
+    thread = threading.Thread(target=spend)
+    service = make_conninfo(dsn, options="-c role=service_role")
+    with psycopg.connect(service, autocommit=True) as connection:
+        rows, done = 0, -1
+        thread.start()
+        start = perf_counter()
+        while done:
+            (done,) = connection.execute("select (public.run_maintenance(1000)).expirations").fetchone() or (0,)
+            rows += done
+        seconds = perf_counter() - start
+        stop.set()
+        thread.join()
+        left = connection.execute("select (public.run_maintenance(1000)).expirations").fetchone()
+        assert left == (0,)
+    return seconds, rows, sum(spends) / len(spends)
+
+
+def fill_history(dsn: str) -> None:
+    """User 1 with a million ledger rows."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(_HISTORY.encode())
+        connection.execute("vacuum analyze")
