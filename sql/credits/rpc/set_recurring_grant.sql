@@ -65,7 +65,7 @@ begin
     return credits_private.show_grant(v_old);
   end if;
   v_grant := row(
-    coalesce(user_id, v_nobody), name, v_now, null::pg_catalog.timestamptz, entitlement, amount, period, rollover, case when user_id is null then v_nobody end
+    coalesce(user_id, v_nobody), name, v_now, null::pg_catalog.timestamptz, entitlement, amount, period, rollover, null::pg_catalog.uuid
   );
   if v_old.starts_at > v_now then
     delete from credits_private.recurring_grants as g
@@ -80,6 +80,10 @@ begin
     -- set and ended at this very instant
     delete from credits_private.recurring_grants as g
     where g.user_id = v_old.user_id and g.name = v_old.name and g.starts_at = v_old.starts_at;
+  end if;
+  -- who held the old one has its end in next_due_at already
+  if user_id is null and (v_grant.starts_at = v_now or v_old.entitlement <> entitlement) then
+    v_grant.told_to := v_nobody;
   end if;
   insert into credits_private.recurring_grants as g
   select v_grant.*

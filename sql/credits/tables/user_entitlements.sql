@@ -12,7 +12,7 @@ create table public.user_entitlements (
   granted_by text,
   granted_until timestamptz,
   updated_at timestamptz not null,
-  active_since timestamptz not null,
+  active_since timestamptz not null default credits_private.now(),
   constraint user_entitlements_pkey primary key (user_id, entitlement)
 );
 
