@@ -93,6 +93,12 @@ class Run:
             counts.append(self.admin.execute(query.encode()).fetchone() or ())
         return [float(after - before) / self.transactions for before, after in zip(*counts, strict=True)]
 
+    def cpu(self) -> float:
+        """Seconds of CPU that the sessions of the server have used which have ended, whatever else the machine did."""
+        pid = Path(self.value("show data_directory"), "postmaster.pid").read_text().split()[0]
+        figures = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, figures[13:15])) / os.sysconf("SC_CLK_TCK")
+
     def set(self, name: str, value: str) -> None:
         self.admin.execute(f"alter system set {name} = {value}".encode())
         self.value("select pg_reload_conf()")
@@ -267,11 +273,18 @@ def against(run: Run, revision: str, directory: Path) -> None:
             f"spend, of {revision}, {sessions} clients", median(ratios(slices, "now", of="then")), ".2f", least=0.97
         )
     run.set("autovacuum", "off")
-    shown = table("Counts of a spend", "", "WAL bytes", "buffers")
-    costs = {name: run.cost(dsn, SERVICE, USERS) for name, dsn in dsns.items()}
+    shown = table("Counts of a spend", "", "WAL bytes", "buffers", "server CPU us")
+    costs, seconds = dict[str, list[float]](), {name: list[float]() for name in dsns}
+    for number in range(run.rounds * 2):
+        for name, dsn in list(dsns.items())[:: 1 if number % 2 else -1]:
+            before = run.cpu()
+            costs[name] = run.cost(dsn, SERVICE, USERS)
+            seconds[name].append(run.cpu() - before)
     for name, (wal, buffers) in costs.items():
-        shown.add_row(name, f"{wal:.0f}", f"{buffers:.1f}")
+        shown.add_row(name, f"{wal:.0f}", f"{buffers:.1f}", f"{median(seconds[name]) * 1e6 / run.transactions:.1f}")
     say(shown)
+    share = median(then / now for now, then in zip(*seconds.values(), strict=True))
+    run.aim(f"spend, server CPU, {revision} of it", share, ".2f", least=0.97)
     run.aim(
         f"spend, bytes of WAL, {revision} has {costs['then'][0]:.0f}", costs["now"][0], ".0f", most=costs["then"][0]
     )
