@@ -83,9 +83,8 @@ def test_a_second_push_leaves_what_an_operator_made_of_the_job(scheduled: Databa
 def test_an_owner_who_may_not_schedule_is_told_so_and_has_pushed(scheduled: Database, run: Run) -> None:
     with scheduled.connect("postgres") as superuser:
         superuser.execute("delete from cron.job")
-        superuser.execute("revoke usage on schema cron from public, supabase_postgres")
-        pushed = run("push", "--db-url", scheduled.dsn())
-        superuser.execute("grant usage on schema cron to public, supabase_postgres")
+        superuser.execute("revoke execute on function cron.schedule(text, text, text) from public, supabase_postgres")
+    pushed = run("push", "--db-url", scheduled.dsn())
     assert pushed.code == 0, pushed.err
-    assert "Maintenance is not scheduled: permission denied for schema cron." in pushed.out
+    assert "Maintenance is not scheduled: permission denied for function schedule." in pushed.out
     assert jobs(scheduled) == []
