@@ -323,7 +323,7 @@ def lives(run: Run) -> None:
     history = run.database("history", "template1")
     with migrations.connect(history) as connection:
         migrations.push(connection)
-    life.fill_history(history)
+    life.fill_history(history, 1_000_000)
     shown = table("Usage of a user with a million rows", "", "p50 us", "p99 us")
     for contestant in (life.TODAY, life.LONG_AGO):
         done = pgbench(history, contestant, "-T", str(run.seconds), users=1)
