@@ -907,8 +907,8 @@ revoke all on function credits_private.in_utc(timestamptz, interval) from public
 --
 -- Both who writes what is due and who only shows it ask here. In its present period a grant counts from the latest of: the
 -- period's beginning, its own, that of the entitlement; and it counts if at that very instant it had not ended and the
--- entitlement was held, so that it makes no difference when somebody looks. Periods that are over are never caught up. Two
--- rows of one name may share a key, around a change: the earlier counts.
+-- entitlement was held, so that it makes no difference when somebody looks. Periods that are over are never caught up, and
+-- who has no room below the limit of a balance gets nothing. Two rows of one name may share a key, around a change: the earlier counts.
 
 create or replace function credits_private.find_grants(
   p_user_id uuid,
@@ -935,6 +935,7 @@ begin
     case when (s.at >= b.until) is not true then s.at end,
     s.at <= p_at
       and (s.at >= b.until) is not true
+      and a.credits_remaining + g.amount <= 9007199254740991
       and not exists (
         select from public.credit_transactions as t where t.user_id = p_user_id and t.idempotency_key = k.key
       ),
@@ -943,6 +944,7 @@ begin
     s.at <= p_at and (p_at >= b.until) is not true,
     g.rollover
   from credits_private.recurring_grants as g
+  join public.user_credits as a on a.user_id = p_user_id
   left join public.user_entitlements as e on e.user_id = p_user_id and e.entitlement = g.entitlement
   cross join lateral (
     select
@@ -1543,6 +1545,17 @@ begin
     where g.is_due
     order by g.at, g.key
     limit 1;
+    if v_grant.key is not null then
+      -- a holder who was told late (tell_holders) has spent since: rows stay in the order of their dates
+      v_grant.at := coalesce(
+        (
+          select a.updated_at
+          from public.user_credits as a
+          where a.user_id = p_user_id and a.updated_at > v_grant.at and a.updated_at <= v_now
+        ),
+        v_grant.at
+      );
+    end if;
     v_at := least(v_hold.expires_at, v_grant.at, v_now);
     v_report.expirations := v_report.expirations + credits_private.expire_lots(
       p_user_id, v_from, v_at, case when p_limit is not null then greatest(0, p_limit - v_report.expirations - v_report.holds - v_report.grants) end
@@ -2341,11 +2354,52 @@ comment on function credits_private.read_account(uuid) is
 revoke all on function credits_private.read_account(uuid) from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/seq_before.sql
+-- seq_before: how many of the first rows of a ledger are older than an instant.
+--
+-- By halving, since rows are dated in their order: some 20 looks into a million rows. Where a clock was set back the answer is as
+-- far off as the clock was; whoever asks leaves room for that.
+
+create or replace function credits_private.seq_before(
+  p_user_id uuid,
+  p_last_seq bigint,
+  p_at timestamptz
+)
+  returns bigint
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_low bigint := 0::bigint;
+  v_high bigint := p_last_seq + 1;
+  v_middle bigint;
+begin
+  while v_high - v_low > 1 loop
+    v_middle := (v_low + v_high) / 2;
+    perform from public.credit_transactions as t
+    where t.user_id = p_user_id and t.seq = v_middle and t.created_at < p_at;
+    if found then
+      v_low := v_middle;
+    else
+      v_high := v_middle;
+    end if;
+  end loop;
+  return v_low;
+end;
+$$;
+
+comment on function credits_private.seq_before(uuid, bigint, timestamptz) is
+  'The seq of the last ledger row of a user before an instant, 0 where there is none.';
+
+revoke all on function credits_private.seq_before(uuid, bigint, timestamptz) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/read_usage.sql
 -- read_usage: what a user spent between two instants, the first included and the second not.
 --
--- Goes back from the newest row in steps that double until one is older than the window, an hour to spare for a clock that
--- was set back, and counts from there: as many rows as the window has, not as the user has.
+-- A long ledger is entered where the window begins and left where it ends, with an hour to spare on each side for a clock
+-- that was set back: as many rows are read as the window has, not as the user has.
 
 create or replace function credits_private.read_usage(
   p_user_id uuid,
@@ -2360,7 +2414,7 @@ as $$
 declare
   v_usage public.credit_usage;
   v_last bigint;
-  v_step bigint := 64::bigint;
+  v_first bigint := 0::bigint;
 begin
   if p_since is null or p_until < p_since then
     raise exception using
@@ -2370,14 +2424,10 @@ begin
       hint = 'since is an instant, and until does not come before it.';
   end if;
   select a.last_seq into v_last from public.user_credits as a where a.user_id = p_user_id;
-  while v_step < v_last loop
-    perform from public.credit_transactions as t
-    where t.user_id = p_user_id
-      and t.seq = v_last - v_step
-      and t.created_at < p_since - pg_catalog.interval '1 hour';
-    exit when found;
-    v_step := v_step * 2;
-  end loop;
+  if v_last > 1000 then
+    v_first := credits_private.seq_before(p_user_id, v_last, p_since - pg_catalog.interval '1 hour');
+    v_last := credits_private.seq_before(p_user_id, v_last, coalesce(p_until, 'infinity') + pg_catalog.interval '1 hour');
+  end if;
   select
     coalesce(-sum(t.amount) filter (where t.type = 'consumption'), 0)::bigint,
     coalesce(sum(t.amount) filter (where t.type = 'refund'), 0)::bigint,
@@ -2385,7 +2435,8 @@ begin
   into v_usage
   from public.credit_transactions as t
   where t.user_id = p_user_id
-    and t.seq > v_last - v_step
+    and t.seq > v_first
+    and t.seq <= v_last
     and t.created_at >= p_since
     and (p_until is null or t.created_at < p_until);
   return v_usage;
@@ -2753,6 +2804,7 @@ create or replace function credits_private.summarize_balance(
   p_account public.user_credits,
   p_now timestamptz,
   p_types jsonb,
+  p_unwritten bigint,
   p_lots jsonb,
   p_holds jsonb,
   p_grants jsonb,
@@ -2787,6 +2839,11 @@ begin
     from jsonb_each(p_types) as t
     order by t.key
   );
+  if p_unwritten <> 0 then
+    v_lines := v_lines || concat(
+      'Due since, and written with the next operation: ', case when p_unwritten > 0 then '+' end, p_unwritten, '.'
+    );
+  end if;
   v_lines := v_lines || array(
     select concat(
       credits_private.say_credits((l.value ->> 'remaining')::bigint),
@@ -2829,12 +2886,12 @@ end;
 $$;
 
 comment on function credits_private.summarize_balance(
-  public.user_credits, timestamptz, jsonb, jsonb, jsonb, jsonb, jsonb
+  public.user_credits, timestamptz, jsonb, bigint, jsonb, jsonb, jsonb, jsonb
 ) is
   'A JSON array of sentences about a balance.';
 
 revoke all on function credits_private.summarize_balance(
-  public.user_credits, timestamptz, jsonb, jsonb, jsonb, jsonb, jsonb
+  public.user_credits, timestamptz, jsonb, bigint, jsonb, jsonb, jsonb, jsonb
 ) from public, anon, authenticated, service_role;
 -- end
 
@@ -2858,6 +2915,7 @@ declare
   v_grants pg_catalog.jsonb;
   v_debts pg_catalog.jsonb;
   v_types pg_catalog.jsonb;
+  v_unwritten bigint := 0::bigint;
 begin
   select coalesce(jsonb_agg(to_jsonb(s) order by s.expires_at, s.seq), '[]')
   into v_lots
@@ -2916,6 +2974,10 @@ begin
     where t.user_id = p_user_id
     group by t.type
   ) as g;
+  select v_account.credits_remaining - a.credits_remaining
+  into v_unwritten
+  from public.user_credits as a
+  where a.user_id = p_user_id;
   return jsonb_build_object(
     'user_id', p_user_id,
     'as_of', v_now,
@@ -2925,6 +2987,7 @@ begin
     'total_credits', v_account.total_credits,
     'used_credits', v_account.used_credits,
     'operations', v_account.last_seq,
+    'unwritten', v_unwritten,
     'by_type', v_types,
     'lots', v_lots,
     'holds', v_holds,
@@ -2935,13 +2998,15 @@ begin
       from credits_private.read_history(p_user_id, 5, null, null) as h
     ),
     'adds_up', not exists (select from credits_private.verify_ledger(p_user_id)),
-    'summary', credits_private.summarize_balance(v_account, v_now, v_types, v_lots, v_holds, v_grants, v_debts)
+    'summary', credits_private.summarize_balance(
+      v_account, v_now, v_types, v_unwritten, v_lots, v_holds, v_grants, v_debts
+    )
   );
 end;
 $$;
 
 comment on function credits_private.explain_balance(uuid) is
-  'A JSON object: the figures of the balance, totals by type, lots, holds, recurring grants, debts and where they come from, the five newest ledger rows, whether the books add up, and a summary in sentences. Raises PT404 account_not_found.';
+  'A JSON object: the figures of the balance, totals by type, what has fallen due and is not written yet, lots, holds, recurring grants, debts and where they come from, the five newest ledger rows, whether the books add up, and a summary in sentences. Raises PT404 account_not_found.';
 
 revoke all on function credits_private.explain_balance(uuid) from public, anon, authenticated, service_role;
 -- end
@@ -3464,7 +3529,7 @@ begin
     end if;
     v_purchase.created_at := v_now;
     -- what Apple sold never expires
-    if v_claim.store <> 'app_store' then
+    if v_claim.store not in ('app_store', 'mac_app_store') then
       v_purchase.credits_expire_at := credits_private.in_utc(v_now, v_product.expires_after);
     end if;
     v_purchase.status :=
@@ -3682,7 +3747,7 @@ begin
         else 'Credits are whole numbers from 0 to 1000000000000.'
       end;
   end if;
-  if p_store = 'app_store' and p_expires_after is not null then
+  if p_store in ('app_store', 'mac_app_store') and p_expires_after is not null then
     raise exception using
       errcode = 'PT422',
       message = 'expiry_not_allowed',
@@ -4405,7 +4470,7 @@ begin
   delete from credits_private.hold_lots as h where h.user_id = old.user_id;
   delete from credits_private.lot_allocations as t where t.user_id = old.user_id;
   delete from credits_private.credit_lots as l where l.user_id = old.user_id;
-  delete from credits_private.recurring_grants as g where g.user_id = old.user_id;
+  delete from credits_private.recurring_grants as g where g.user_id = old.user_id and g.entitlement is null;
   delete from credits_private.due_accounts as d where d.user_id = old.user_id;
   delete from credits_private.outbox as o where o.user_id = old.user_id;
   return null;
@@ -4447,7 +4512,7 @@ begin
     where t.user_id = new.user_id
       and t.seq = new.seq
       and t.type = 'purchase'
-      and t.metadata ->> 'store' = 'app_store'
+      and t.metadata ->> 'store' in ('app_store', 'mac_app_store')
   ) then
     raise exception using
       errcode = 'PT422',

@@ -2,7 +2,7 @@
 -- session.
 
 begin;
-select plan(0);
+select plan(6);
 
 create or replace function credits_private.now()
   returns timestamptz

@@ -2,7 +2,7 @@
 -- spent. Nothing else does.
 
 begin;
-select plan(0);
+select plan(22);
 
 create or replace function credits_private.now()
   returns timestamptz

@@ -95,7 +95,7 @@ select results_eq(
   'select user_id, credits_written_off, removed from public.delete_user_account()',
   $$
     values (
-      'ada00000-0000-4000-8000-000000000000'::uuid, 24::bigint,
+      'ada00000-0000-4000-8000-000000000000'::uuid, 25::bigint,
       '{
         "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 7,
         "public.credit_holds": 1, "public.purchase_transactions": 1, "public.user_entitlements": 1

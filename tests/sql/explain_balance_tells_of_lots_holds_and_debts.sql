@@ -77,8 +77,8 @@ select is(
   (
     select sum((t.value ->> 'credits')::bigint) from explained, jsonb_each(it -> 'by_type') as t
   ),
-  (select (it ->> 'credits_remaining')::numeric from explained),
-  'The totals by type come to the balance.'
+  (select (it ->> 'credits_remaining')::numeric - (it ->> 'unwritten')::numeric from explained),
+  'The totals by type and what is not written yet come to the balance.'
 );
 
 -- a debt

@@ -2,7 +2,7 @@
 -- by hand goes around it.
 
 begin;
-select plan(13);
+select plan(15);
 
 create or replace function credits_private.now()
   returns timestamptz
@@ -24,10 +24,14 @@ select throws_ok(
   'PT422', 'expiry_not_allowed', 'A purchase from the App Store cannot be added with an expiry.'
 );
 select throws_ok(
+  $$ select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 5, 'purchase', '2026-04-01', metadata => '{"store": "mac_app_store"}') $$,
+  'PT422', 'expiry_not_allowed', 'Nor one from the Mac App Store, which is Apple too.'
+);
+select throws_ok(
   $$ select credits_private.set_product('app_store', 'pack', 10, 0, 0, null, null, null, '1 month', null, null) $$,
   'PT422', 'expiry_not_allowed', 'A product of the App Store cannot have one.'
 );
-select is((select count(*) from public.credit_transactions), 0::bigint, 'Neither has left anything.');
+select is((select count(*) from public.credit_transactions), 0::bigint, 'None of these has left anything.');
 select lives_ok(
   $$ select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 5, 'purchase', metadata => '{"store": "app_store"}') $$,
   'Without an expiry such a purchase is added.'
@@ -53,7 +57,7 @@ select is(
   (public.record_purchase_for('ada00000-0000-4000-8000-000000000000', store, '1', 'season')).credits_expire_at, expires_at::timestamptz,
   format('Bought through %s it expires %s.', store, coalesce('at ' || expires_at, 'never'))
 )
-from (values ('app_store', null), ('play_store', '2026-03-21 00:00:00+00')) as stores (store, expires_at);
+from (values ('app_store', null), ('mac_app_store', null), ('play_store', '2026-03-21 00:00:00+00')) as stores (store, expires_at);
 select is(
   (public.process_revenuecat_event(
     '{"event": {
@@ -63,9 +67,9 @@ select is(
   )).state, 'processed', 'RevenueCat tells of another one.'
 );
 select set_config('test.now', '2026-12-01 00:00:00+00', true);
-select is((public.get_user_credits_for('ada00000-0000-4000-8000-000000000000')).credits_remaining, 45::bigint, 'After half a year all that Apple sold is there.');
+select is((public.get_user_credits_for('ada00000-0000-4000-8000-000000000000')).credits_remaining, 65::bigint, 'After half a year all that Apple sold is there.');
 select public.run_maintenance();
-select is((select credits_remaining from public.user_credits), 45::bigint, 'Maintenance takes none of it.');
+select is((select credits_remaining from public.user_credits), 65::bigint, 'Maintenance takes none of it.');
 select is_empty('select * from public.verify_ledger()', 'The books add up.');
 
 select * from finish();

@@ -103,7 +103,7 @@ begin
     end if;
     v_purchase.created_at := v_now;
     -- what Apple sold never expires
-    if v_claim.store <> 'app_store' then
+    if v_claim.store not in ('app_store', 'mac_app_store') then
       v_purchase.credits_expire_at := credits_private.in_utc(v_now, v_product.expires_after);
     end if;
     v_purchase.status :=

@@ -33,6 +33,17 @@ begin
     where g.is_due
     order by g.at, g.key
     limit 1;
+    if v_grant.key is not null then
+      -- a holder who was told late (tell_holders) has spent since: rows stay in the order of their dates
+      v_grant.at := coalesce(
+        (
+          select a.updated_at
+          from public.user_credits as a
+          where a.user_id = p_user_id and a.updated_at > v_grant.at and a.updated_at <= v_now
+        ),
+        v_grant.at
+      );
+    end if;
     v_at := least(v_hold.expires_at, v_grant.at, v_now);
     v_report.expirations := v_report.expirations + credits_private.expire_lots(
       p_user_id, v_from, v_at, case when p_limit is not null then greatest(0, p_limit - v_report.expirations - v_report.holds - v_report.grants) end
