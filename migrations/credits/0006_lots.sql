@@ -2205,12 +2205,13 @@ begin
     );
     with told as (
       update public.user_credits as a
-      set next_due_at = v_now
-      where a.user_id = any (v_locked) and (a.next_due_at is null or a.next_due_at > v_now)
-      returning a.user_id
+      -- also where it was due before: an operation with an older snapshot, which does not see the grant, fails (40001)
+      set next_due_at = least(a.next_due_at, v_now)
+      where a.user_id = any (v_locked)
+      returning a.user_id, a.next_due_at
     )
     insert into credits_private.due_accounts as d (user_id, due_at)
-    select t.user_id, v_now
+    select t.user_id, t.next_due_at
     from told as t
     on conflict (user_id) do update
     set due_at = excluded.due_at;
@@ -2915,7 +2916,7 @@ declare
   v_grants pg_catalog.jsonb;
   v_debts pg_catalog.jsonb;
   v_types pg_catalog.jsonb;
-  v_unwritten bigint := 0::bigint;
+  v_unwritten bigint;
 begin
   select coalesce(jsonb_agg(to_jsonb(s) order by s.expires_at, s.seq), '[]')
   into v_lots
@@ -2974,10 +2975,9 @@ begin
     where t.user_id = p_user_id
     group by t.type
   ) as g;
-  select v_account.credits_remaining - a.credits_remaining
-  into v_unwritten
-  from public.user_credits as a
-  where a.user_id = p_user_id;
+  v_unwritten := v_account.credits_remaining - coalesce(
+    (select a.credits_remaining from public.user_credits as a where a.user_id = p_user_id), 0
+  );
   return jsonb_build_object(
     'user_id', p_user_id,
     'as_of', v_now,

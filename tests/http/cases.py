@@ -73,7 +73,7 @@ ACCOUNT = {
 }  # fmt: skip
 EXPLANATION = {
     "user_id": "ada", "as_of": "now", "credits_available": 2, "credits_remaining": 2, "credits_held": 0,
-    "total_credits": 3, "used_credits": 1, "operations": 2, "adds_up": True, "lots": [], "holds": [],
+    "total_credits": 3, "used_credits": 1, "operations": 2, "unwritten": 0, "adds_up": True, "lots": [], "holds": [],
     "recurring_grants": [], "debts": [],
     "by_type": {"signup_bonus": {"credits": 3, "operations": 1}, "consumption": {"credits": -1, "operations": 1}},
     "latest": [{name: value for name, value in row.items() if name != "user_id"} for row in ROWS],

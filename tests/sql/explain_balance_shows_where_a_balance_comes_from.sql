@@ -22,7 +22,7 @@ select is(
     "credits_held": 1,
     "total_credits": 13,
     "used_credits": 10,
-    "operations": 6,
+    "operations": 6, "unwritten": 0,
     "by_type": {
       "signup_bonus": {"credits": 3, "operations": 1},
       "purchase": {"credits": 10, "operations": 1},
@@ -84,7 +84,7 @@ select is(
     "credits_held": 0,
     "total_credits": 3,
     "used_credits": 0,
-    "operations": 0,
+    "operations": 0, "unwritten": 3,
     "by_type": {},
     "latest": [],
     "lots": [],

@@ -35,7 +35,7 @@ select is(
   (select it - array['by_type', 'latest', 'lots', 'holds', 'recurring_grants', 'summary', 'as_of'] from explained),
   '{
     "user_id": "ada00000-0000-4000-8000-000000000000", "credits_available": 23, "credits_remaining": 33, "credits_held": 10,
-    "total_credits": 36, "used_credits": 3, "operations": 4, "debts": [], "adds_up": true
+    "total_credits": 36, "used_credits": 3, "operations": 4, "unwritten": 20, "debts": [], "adds_up": true
   }',
   'The figures are those of now.'
 );
@@ -66,6 +66,7 @@ select is(
     "Bonus: +11 in 2 operations.",
     "Consumption: -3 in 1 operation.",
     "Purchase: +5 in 1 operation.",
+    "Due since, and written with the next operation: +20.",
     "0 credits (and 8 held) of the 10 from row 1 (Welcome) expire on 10 March 2026 00:00 UTC.",
     "3 credits (and 2 held) of the 5 from row 2 (purchase) expire on 20 March 2026 12:30 UTC.",
     "10 credits are held for A render until 11 March 2026 00:00 UTC at the latest.",

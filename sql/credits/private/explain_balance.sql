@@ -17,7 +17,7 @@ declare
   v_grants pg_catalog.jsonb;
   v_debts pg_catalog.jsonb;
   v_types pg_catalog.jsonb;
-  v_unwritten bigint := 0::bigint;
+  v_unwritten bigint;
 begin
   select coalesce(jsonb_agg(to_jsonb(s) order by s.expires_at, s.seq), '[]')
   into v_lots
@@ -76,10 +76,9 @@ begin
     where t.user_id = p_user_id
     group by t.type
   ) as g;
-  select v_account.credits_remaining - a.credits_remaining
-  into v_unwritten
-  from public.user_credits as a
-  where a.user_id = p_user_id;
+  v_unwritten := v_account.credits_remaining - coalesce(
+    (select a.credits_remaining from public.user_credits as a where a.user_id = p_user_id), 0
+  );
   return jsonb_build_object(
     'user_id', p_user_id,
     'as_of', v_now,

@@ -40,12 +40,13 @@ begin
     );
     with told as (
       update public.user_credits as a
-      set next_due_at = v_now
-      where a.user_id = any (v_locked) and (a.next_due_at is null or a.next_due_at > v_now)
-      returning a.user_id
+      -- also where it was due before: an operation with an older snapshot, which does not see the grant, fails (40001)
+      set next_due_at = least(a.next_due_at, v_now)
+      where a.user_id = any (v_locked)
+      returning a.user_id, a.next_due_at
     )
     insert into credits_private.due_accounts as d (user_id, due_at)
-    select t.user_id, v_now
+    select t.user_id, t.next_due_at
     from told as t
     on conflict (user_id) do update
     set due_at = excluded.due_at;
