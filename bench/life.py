@@ -7,14 +7,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 from bench.contestants import SERVICE, Contestant
-from bench.load import pgbench
+from bench.load import cpu, pgbench
 
 ROOT = Path(__file__).parents[1]
 USAGE = "select * from public.get_usage_for({user}, now() - interval '{since}', now() - interval '{until}');"
@@ -66,6 +67,18 @@ def push(source: Path, dsn: str) -> None:
     subprocess.run([sys.executable, "-c", code, dsn], cwd=source, env={"PYTHONPATH": str(source)}, check=True)
 
 
+def wal(dsn: str, users: int) -> float:
+    """Bytes of WAL of one spend: the median of a thousand, so that no split of a page is among them."""
+    spend = "select public.consume_credit_for(md5(%s::text)::uuid, idempotency_key => gen_random_uuid()::text)"
+    sizes = list[float]()
+    with psycopg.connect(dsn, autocommit=True) as connection, psycopg.connect(dsn, autocommit=True) as watcher:
+        for number in range(1, 1001):
+            at = watcher.execute("select pg_current_wal_insert_lsn()").fetchall()[0][0]
+            connection.execute(spend, [number * 7919 % users + 1])
+            sizes += watcher.execute("select pg_current_wal_insert_lsn() - %s::pg_lsn", [at]).fetchall()[0]
+    return median(map(float, sizes))
+
+
 def expire(dsn: str, first: int, users: int, lots: int) -> None:
     """So many users from number `first` on, each with so many lots of 10 credits that ended an hour ago."""
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -91,29 +104,34 @@ def expire(dsn: str, first: int, users: int, lots: int) -> None:
         connection.execute("vacuum analyze")
 
 
-def sweep(dsn: str, users: int, clients: int = 4) -> tuple[float, int, float]:
-    """Seconds that a loop of run_maintenance(1000) takes while clients spend; rows it wrote, spends a second."""
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What maintenance took, in seconds and in those of its session's CPU; rows it wrote; spends a second beside it."""
+
+    seconds: float
+    cpu: float
+    rows: int
+    tps: float
+
+
+def sweep(dsn: str, users: int, clients: int = 4) -> Sweep:
+    """run_maintenance(1000) until nothing is due, while so many clients spend."""
     stop, spends = threading.Event(), list[float]()
 
     def spend() -> None:
         while not stop.is_set():
             spends.append(pgbench(dsn, SERVICE, "-T", "2", users=users, clients=clients).tps)
 
-    thread = threading.Thread(target=spend)
-    service = make_conninfo(dsn, options="-c role=service_role")
-    with psycopg.connect(service, autocommit=True) as connection:
-        rows, done = 0, -1
+    with psycopg.connect(dsn, options="-c role=service_role", autocommit=True) as connection:
+        thread = threading.Thread(target=spend)
         thread.start()
-        start = perf_counter()
-        while done:
-            (done,) = connection.execute("select (public.run_maintenance(1000)).expirations").fetchone() or (0,)
+        rows, start, used = 0, perf_counter(), cpu(connection.info.backend_pid)
+        while done := connection.execute("select (public.run_maintenance(1000)).expirations").fetchall()[0][0]:
             rows += done
-        seconds = perf_counter() - start
+        seconds, used = perf_counter() - start, cpu(connection.info.backend_pid) - used
         stop.set()
         thread.join()
-        left = connection.execute("select (public.run_maintenance(1000)).expirations").fetchone()
-        assert left == (0,)
-    return seconds, rows, sum(spends) / len(spends)
+    return Sweep(seconds, used, rows, sum(spends) / len(spends))
 
 
 def fill_history(dsn: str, rows: int) -> None:
