@@ -81,7 +81,7 @@ export type Database = {
                   }
                   ComputedFields: never
                   Insert: {
-                    "active_since": string,"active_until"?: string | null,"entitlement": string,"granted_by"?: string | null,"granted_until"?: string | null,"source": string,"updated_at": string,"user_id": string
+                    "active_since"?: string,"active_until"?: string | null,"entitlement": string,"granted_by"?: string | null,"granted_until"?: string | null,"source": string,"updated_at": string,"user_id": string
                   }
                   Update: {
                     "active_since"?: string,"active_until"?: string | null,"entitlement"?: string,"granted_by"?: string | null,"granted_until"?: string | null,"source"?: string,"updated_at"?: string,"user_id"?: string

@@ -224,7 +224,7 @@ grant select (credits_expire_at) on table public.purchase_transactions to authen
 comment on column public.purchase_transactions.credits_expire_at is
   'When its credits expire; null for never.';
 
--- by hand: sql/credits/tables/user_entitlements.sql d5c4844f9e2a8119
+-- by hand: sql/credits/tables/user_entitlements.sql 3051fc069101f7da
 alter table public.user_entitlements
   add column active_since timestamptz not null default now();
 alter table public.user_entitlements
@@ -235,9 +235,10 @@ comment on column public.user_entitlements.active_since is
 -- from sql/credits/tables/credit_holds.sql
 -- credit_holds: credits set aside for work whose price is not known yet.
 --
--- Read by its user and by services; written by reserve_credits, capture_hold, release_hold and by time, under the lock of
--- the balance. credits_held of the balance is the sum of the active ones (verify_ledger proves it). A hold has taken its
--- lots when it was made (hold_lots), so they cannot expire under a running job. Goes with its account (remove_lots).
+-- Read by its user and by services; written by reserve_credits, capture_hold, release_hold and by time, under the
+-- lock of the balance. credits_held of the balance is the sum of the active ones (verify_ledger proves it). A hold
+-- has taken its lots when it was made (hold_lots), so they cannot expire under a running job. Goes with its account
+-- (remove_lots).
 
 create table public.credit_holds (
   user_id uuid not null,
@@ -336,9 +337,9 @@ revoke all on table credits_private.credit_lots from public, anon, authenticated
 -- from sql/credits/tables/lot_allocations.sql
 -- lot_allocations: which lots a movement of the ledger took from, or gave back to.
 --
--- A refund finds here where the credits of its consumption came from, so that they go back under their own expiry. What a
--- consumption did not take from lots came from credits that never expire; a refund says so with lot 0, so that the rows
--- of an origin beyond its own add up to what was given back.
+-- A refund finds here where the credits of its consumption came from, so that they go back under their own expiry.
+-- What a consumption did not take from lots came from credits that never expire; a refund says so with lot 0, so
+-- that the rows of an origin beyond its own add up to what was given back.
 
 create table credits_private.lot_allocations (
   user_id uuid not null,
@@ -368,8 +369,8 @@ revoke all on table credits_private.lot_allocations from public, anon, authentic
 -- from sql/credits/tables/hold_lots.sql
 -- hold_lots: what active holds have taken of lots.
 --
--- Written when the hold is made, soonest expiry first, and gone when it ends. The part of a hold that stands in no lot here
--- is covered by credits that never expire, or by nothing after a clawback.
+-- Written when the hold is made, soonest expiry first, and gone when it ends. The part of a hold that stands in no
+-- lot here is covered by credits that never expire, or by nothing after a clawback.
 
 create table credits_private.hold_lots (
   user_id uuid not null,
@@ -397,9 +398,10 @@ revoke all on table credits_private.hold_lots from public, anon, authenticated, 
 -- from sql/credits/tables/recurring_grants.sql
 -- recurring_grants: credits that come again every period, for one user or for all who hold an entitlement.
 --
--- A row never changes its figures once it counts: another amount is another row, which begins when the present period ends,
--- so that nobody's present period depends on who looked first. What was granted stands in the ledger, under a key made
--- of name and period. Rows for everybody have the id of zeros, and remember how far their holders have been told.
+-- A row never changes its figures once it counts: another amount is another row, which begins when the present
+-- period ends, so that nobody's present period depends on who looked first. What was granted stands in the ledger,
+-- under a key made of name and period. Rows for everybody have the id of zeros, and remember how far their holders
+-- have been told.
 
 create table credits_private.recurring_grants (
   user_id uuid not null,
@@ -465,8 +467,9 @@ revoke all on table credits_private.due_accounts from public, anon, authenticate
 -- from sql/credits/tables/outbox.sql
 -- outbox: what happened here and somebody outside should act on, until they say that they did.
 --
--- Written in the transaction of what happened. A worker claims items for a while (claim_outbox) and removes them when the work
--- is done (ack_outbox); the items of one that died are handed out again. Items about a user go with the account.
+-- Written in the transaction of what happened. A worker claims items for a while (claim_outbox) and removes them
+-- when the work is done (ack_outbox); the items of one that died are handed out again. Items about a user go with
+-- the account.
 
 create table credits_private.outbox (
   id uuid not null default gen_random_uuid(),
@@ -572,10 +575,10 @@ drop function credits_private.move_balance(uuid, public.credit_transaction_type,
 -- from sql/credits/private/move_balance.sql
 -- move_balance: adds a signed amount to a balance, within the limits of its type.
 --
--- The caller holds the lock of lock_account, has settled what was due, and writes the ledger row from what this returns. A
--- balance goes below zero only through clawback, admin_adjustment and what may owe (the capture of a hold), and never
--- beyond 2^53, where JSON numbers stop being exact. A movement without an instant of its own is dated now, and before
--- whatever falls due next: it was decided on without that.
+-- The caller holds the lock of lock_account, has settled what was due, and writes the ledger row from what this
+-- returns. A balance goes below zero only through clawback, admin_adjustment and what may owe (the capture of a
+-- hold), and never beyond 2^53, where JSON numbers stop being exact. A movement without an instant of its own is
+-- dated now, and before whatever falls due next: it was decided on without that.
 
 create or replace function credits_private.move_balance(
   p_user_id uuid,
@@ -644,7 +647,8 @@ $$;
 comment on function credits_private.move_balance(uuid, public.credit_transaction_type, bigint, timestamptz, boolean) is
   'Moves a locked balance and numbers the movement (last_seq, updated_at). Raises PT402 insufficient_credits and PT422 balance_limit.';
 
-revoke all on function credits_private.move_balance(uuid, public.credit_transaction_type, bigint, timestamptz, boolean) from public, anon, authenticated, service_role;
+revoke all on function credits_private.move_balance(uuid, public.credit_transaction_type, bigint, timestamptz, boolean)
+  from public, anon, authenticated, service_role;
 -- end
 
 -- squawk-ignore ban-drop-function
@@ -697,9 +701,10 @@ revoke all on function credits_private.post(uuid, public.credit_transaction_type
 -- from sql/credits/private/lock_account.sql
 -- lock_account: takes the one lock, opening the account if need be.
 --
--- The first step of every operation that decides something about a balance; what it returns is the newest
--- committed state, and stays so until the transaction ends. NO KEY: a reference to the row need not wait. The user is shared
--- first, in the order of a deletion: who moves a balance twice in one transaction looks at the user again (the foreign key).
+-- The first step of every operation that decides something about a balance; what it returns is the newest committed
+-- state, and stays so until the transaction ends. NO KEY: a reference to the row need not wait. The user is shared
+-- first, in the order of a deletion: who moves a balance twice in one transaction looks at the user again (the
+-- foreign key).
 
 create or replace function credits_private.lock_account(p_user_id uuid)
   returns public.user_credits
@@ -905,10 +910,11 @@ revoke all on function credits_private.in_utc(timestamptz, interval) from public
 -- from sql/credits/private/find_grants.sql
 -- find_grants: the recurring grants of a user, as they stand at an instant.
 --
--- Both who writes what is due and who only shows it ask here. In its present period a grant counts from the latest of: the
--- period's beginning, its own, that of the entitlement; and it counts if at that very instant it had not ended and the
--- entitlement was held, so that it makes no difference when somebody looks. Periods that are over are never caught up, and
--- who has no room below the limit of a balance gets nothing. Two rows of one name may share a key, around a change: the earlier counts.
+-- Both who writes what is due and who only shows it ask here. In its present period a grant counts from the latest
+-- of: the period's beginning, its own, that of the entitlement; and it counts if at that very instant it had not
+-- ended and the entitlement was held, so that it makes no difference when somebody looks. Periods that are over are
+-- never caught up, and who has no room below the limit of a balance gets nothing. Two rows of one name may share a
+-- key, around a change: the earlier counts.
 
 create or replace function credits_private.find_grants(
   p_user_id uuid,
@@ -1025,8 +1031,8 @@ revoke all on function credits_private.next_end(uuid, timestamptz) from public, 
 -- from sql/credits/private/due_by.sql
 -- due_by: something of this user will fall due at an instant; see that it is not missed.
 --
--- The caller holds the lock of the balance. Only ever brings next_due_at forward: too early costs a look, too late would let
--- expired credits be spent.
+-- The caller holds the lock of the balance. Only ever brings next_due_at forward: too early costs a look, too late
+-- would let expired credits be spent.
 
 create or replace function credits_private.due_by(
   p_user_id uuid,
@@ -1060,7 +1066,8 @@ revoke all on function credits_private.due_by(uuid, timestamptz) from public, an
 -- from sql/credits/private/set_due.sql
 -- set_due: works out anew when something of this user falls due next, and what the monthly grants come to.
 --
--- The caller holds the lock of the balance. Called when what was due is written, and when grants or entitlements change.
+-- The caller holds the lock of the balance. Called when what was due is written, and when grants or entitlements
+-- change.
 
 create or replace function credits_private.set_due(
   p_user_id uuid
@@ -1109,8 +1116,9 @@ revoke all on function credits_private.set_due(uuid) from public, anon, authenti
 -- from sql/credits/private/unswept.sql
 -- unswept: what has fallen due for a user by an instant and is not written, summed up.
 --
--- What makes a balance right without a sweep: whoever shows one adds this. Lots count with what is in them and in expired
--- holds. Says what settle_due would write, and agrees with it because every operation settles before it acts.
+-- What makes a balance right without a sweep: whoever shows one adds this. Lots count with what is in them and in
+-- expired holds. Says what settle_due would write, and agrees with it because every operation settles before it
+-- acts.
 
 create or replace function credits_private.unswept(
   p_user_id uuid,
@@ -1163,8 +1171,9 @@ revoke all on function credits_private.unswept(uuid, timestamptz) from public, a
 -- from sql/credits/private/draw_lots.sql
 -- draw_lots: takes credits from the lots of a user, soonest expiry first.
 --
--- For a ledger row (p_seq), or for a hold. What the lots do not have comes from credits that never expire, which nobody has to
--- write down. The caller holds the lock, and has settled what was due: no lot here is past its expiry.
+-- For a ledger row (p_seq), or for a hold. What the lots do not have comes from credits that never expire, which
+-- nobody has to write down. The caller holds the lock, and has settled what was due: no lot here is past its
+-- expiry.
 
 create or replace function credits_private.draw_lots(
   p_user_id uuid,
@@ -1216,9 +1225,10 @@ revoke all on function credits_private.draw_lots(uuid, bigint, bigint, uuid) fro
 -- from sql/credits/private/cover_debt.sql
 -- cover_debt: credits in lots pay a debt before anything else does.
 --
--- Called after whatever may leave less than nothing of the credits that never expire: a clawback, an adjustment, the capture
--- of a hold, a refund or a grant while there is a debt. Takes from free lots first, soonest expiry first, then from what active holds
--- have of lots: the hold stays, and its capture makes the debt. So no lot has credits while the rest is below zero.
+-- Called after whatever may leave less than nothing of the credits that never expire: a clawback, an adjustment,
+-- the capture of a hold, a refund or a grant while there is a debt. Takes from free lots first, soonest expiry
+-- first, then from what active holds have of lots: the hold stays, and its capture makes the debt. So no lot has
+-- credits while the rest is below zero.
 
 create or replace function credits_private.cover_debt(
   p_user_id uuid,
@@ -1236,7 +1246,9 @@ declare
   v_lot record;
 begin
   select (
-    coalesce((select sum(l.remaining) from credits_private.credit_lots as l where l.user_id = p_user_id and l.expired_at is null), 0)
+    coalesce(
+      (select sum(l.remaining) from credits_private.credit_lots as l where l.user_id = p_user_id and l.expired_at is null), 0
+    )
     + coalesce((select sum(h.amount) from credits_private.hold_lots as h where h.user_id = p_user_id), 0)
     - a.credits_remaining
   )::bigint
@@ -1293,8 +1305,8 @@ revoke all on function credits_private.cover_debt(uuid, bigint, bigint) from pub
 -- from sql/credits/private/expire_lots.sql
 -- expire_lots: takes what is left in the lots that end by an instant, one ledger row a lot.
 --
--- A row is dated when its credits were gone: at the end of the lot, or at p_from where they came back to it only then (a refund, a
--- hold that ended). Never makes a debt: no lot has credits while there is one (cover_debt).
+-- A row is dated when its credits were gone: at the end of the lot, or at p_from where they came back to it only
+-- then (a refund, a hold that ended). Never makes a debt: no lot has credits while there is one (cover_debt).
 
 create or replace function credits_private.expire_lots(
   p_user_id uuid,
@@ -1376,9 +1388,10 @@ revoke all on function credits_private.make_lot(public.credit_transactions, time
 -- from sql/credits/private/give_back.sql
 -- give_back: returns credits to where a movement took them from, under their own expiry.
 --
--- For a refund, with its consumption as origin, and for a clawback that is reversed, with the purchase. In the reverse order of
--- taking: what came from credits that never expire first, then the lot that ends last; so a part given back leaves what a smaller
--- movement would have left. A debt is paid from it, and what has expired meanwhile expires again, with a ledger row.
+-- For a refund, with its consumption as origin, and for a clawback that is reversed, with the purchase. In the
+-- reverse order of taking: what came from credits that never expire first, then the lot that ends last; so a part
+-- given back leaves what a smaller movement would have left. A debt is paid from it, and what has expired meanwhile
+-- expires again, with a ledger row.
 
 create or replace function credits_private.give_back(
   p_user_id uuid,
@@ -1444,8 +1457,8 @@ revoke all on function credits_private.give_back(uuid, bigint, bigint, bigint, b
 -- from sql/credits/private/end_hold.sql
 -- end_hold: an active hold is captured, released or expired; its credits go where they belong.
 --
--- What was captured takes its part of the lots that the hold had, soonest expiry first; the rest goes back to them. The caller
--- holds the lock of the balance, and has what expired meanwhile expire next (expire_lots).
+-- What was captured takes its part of the lots that the hold had, soonest expiry first; the rest goes back to them.
+-- The caller holds the lock of the balance, and has what expired meanwhile expire next (expire_lots).
 
 create or replace function credits_private.end_hold(
   p_hold public.credit_holds,
@@ -1512,9 +1525,9 @@ revoke all on function credits_private.end_hold(public.credit_holds, public.cred
 -- from sql/credits/private/settle_due.sql
 -- settle_due: writes what has fallen due for a user, in the order in which it did.
 --
--- Lots expire, holds go free, recurring grants come, each dated at its own instant, so that the ledger reads as if somebody had
--- been there in time. Called under the lock of the balance, by maintenance and by every operation that finds next_due_at in the
--- past. Safe to stop after any number: what is left stays due.
+-- Lots expire, holds go free, recurring grants come, each dated at its own instant, so that the ledger reads as if
+-- somebody had been there in time. Called under the lock of the balance, by maintenance and by every operation that
+-- finds next_due_at in the past. Safe to stop after any number: what is left stays due.
 
 create or replace function credits_private.settle_due(
   p_user_id uuid,
@@ -1558,7 +1571,13 @@ begin
     end if;
     v_at := least(v_hold.expires_at, v_grant.at, v_now);
     v_report.expirations := v_report.expirations + credits_private.expire_lots(
-      p_user_id, v_from, v_at, case when p_limit is not null then greatest(0, p_limit - v_report.expirations - v_report.holds - v_report.grants) end
+      p_user_id,
+      v_from,
+      v_at,
+      case
+        when p_limit is not null
+          then greatest(0, p_limit - v_report.expirations - v_report.holds - v_report.grants)
+      end
     );
     exit when v_hold.id is null and v_grant.key is null;
     exit when v_report.expirations + v_report.holds + v_report.grants >= p_limit or p_limit is not null and exists (
@@ -1602,8 +1621,9 @@ revoke all on function credits_private.settle_due(uuid, integer) from public, an
 -- from sql/credits/private/settle_account.sql
 -- settle_account: the locked balance as it is now, with everything that has fallen due written.
 --
--- The step between looking for a replay, which must find things as they were, and deciding anything. Whoever is about to refuse
--- an amount says which: then grants are looked for in any case, since a holder may not have been told yet (tell_holders).
+-- The step between looking for a replay, which must find things as they were, and deciding anything. Whoever is
+-- about to refuse an amount says which: then grants are looked for in any case, since a holder may not have been
+-- told yet (tell_holders).
 
 create or replace function credits_private.settle_account(
   p_user_id uuid,
@@ -1637,10 +1657,10 @@ revoke all on function credits_private.settle_account(uuid, bigint) from public,
 -- from sql/credits/private/spend.sql
 -- spend: the engine of consume_credit, and the hottest path of all.
 --
--- Two writes for a spend that succeeds: the balance is taken and numbered in one update, which is also the
--- lock, and the ledger row is inserted. What the update passes over (a key that is there already, too few
--- credits, no account) is decided under the lock of lock_account, so a replay writes nothing. Whether the key is
--- unused is a condition of the update: asked again whenever it had to wait, it holds under the lock (is_unused). Who has
+-- Two writes for a spend that succeeds: the balance is taken and numbered in one update, which is also the lock,
+-- and the ledger row is inserted. What the update passes over (a key that is there already, too few credits, no
+-- account) is decided under the lock of lock_account, so a replay writes nothing. Whether the key is unused is a
+-- condition of the update: asked again whenever it had to wait, it holds under the lock (is_unused). Who has
 -- something due (next_due_at) settles it first; who has lots pays from them, and the row is dated before their end.
 
 create or replace function credits_private.spend(
@@ -1731,9 +1751,9 @@ revoke all on function credits_private.spend(uuid, bigint, text, jsonb, text) fr
 -- from sql/credits/private/add_credits.sql
 -- add_credits: the engine of add_credits_for.
 --
--- Lock, look for the key, post: in that order, so that a replay moves nothing and two calls with one key
--- cannot both post. With an expiry the credits are a lot, which is part of what the key means. Only money in: refund and clawback_reversal give back something that was taken and
--- have operations of their own.
+-- Lock, look for the key, post: in that order, so that a replay moves nothing and two calls with one key cannot
+-- both post. With an expiry the credits are a lot, which is part of what the key means. Only money in: refund and
+-- clawback_reversal give back something that was taken and have operations of their own.
 
 create or replace function credits_private.add_credits(
   p_user_id uuid,
@@ -1801,8 +1821,9 @@ revoke all on function credits_private.add_credits(
 -- from sql/credits/private/refund_consumption.sql
 -- refund_consumption: the engine of refund_consumption_for.
 --
--- How much was given back of a consumption stands in lot_allocations, under its seq as origin; nothing is given back beyond that.
--- Only what was spent can be: a refund, a purchase or a row of somebody else is no consumption of this user.
+-- How much was given back of a consumption stands in lot_allocations, under its seq as origin; nothing is given
+-- back beyond that. Only what was spent can be: a refund, a purchase or a row of somebody else is no consumption of
+-- this user.
 
 create or replace function credits_private.refund_consumption(
   p_user_id uuid,
@@ -1877,8 +1898,9 @@ revoke all on function credits_private.refund_consumption(uuid, bigint, bigint, 
 -- from sql/credits/private/reserve_credits.sql
 -- reserve_credits: the engine of reserve_credits_for.
 --
--- Lock, look for the key, settle, decide: as everywhere. The balance stays as it is and credits_held grows; the lots are taken now,
--- soonest expiry first, so that none can expire under the work. A replay tells of a hold that has expired, and writes nothing.
+-- Lock, look for the key, settle, decide: as everywhere. The balance stays as it is and credits_held grows; the
+-- lots are taken now, soonest expiry first, so that none can expire under the work. A replay tells of a hold that
+-- has expired, and writes nothing.
 
 create or replace function credits_private.reserve_credits(
   p_user_id uuid,
@@ -2031,8 +2053,8 @@ revoke all on function credits_private.refuse_hold(public.credit_holds) from pub
 -- from sql/credits/private/capture_hold.sql
 -- capture_hold: the engine of capture_hold_for.
 --
--- The credits were set aside, so they are taken even where a clawback has taken the balance meanwhile: that is debt. What is
--- not captured goes free. The key decides whether this is the capture that was made already.
+-- The credits were set aside, so they are taken even where a clawback has taken the balance meanwhile: that is
+-- debt. What is not captured goes free. The key decides whether this is the capture that was made already.
 
 create or replace function credits_private.capture_hold(
   p_user_id uuid,
@@ -2165,8 +2187,8 @@ revoke all on function credits_private.show_grant(credits_private.recurring_gran
 -- from sql/credits/private/tell_holders.sql
 -- tell_holders: sees that those who hold an entitlement get a new recurring grant with their next spend.
 --
--- A batch of holders for each grant that has not come to its end yet, in the order of their ids, from where the last batch ended. Never
--- waits for a balance: who is busy just now is told by the next call.
+-- A batch of holders for each grant that has not come to its end yet, in the order of their ids, from where the
+-- last batch ended. Never waits for a balance: who is busy just now is told by the next call.
 
 create or replace function credits_private.tell_holders(
   p_limit integer
@@ -2358,8 +2380,8 @@ revoke all on function credits_private.read_account(uuid) from public, anon, aut
 -- from sql/credits/private/seq_before.sql
 -- seq_before: how many of the first rows of a ledger are older than an instant.
 --
--- By halving, since rows are dated in their order: some 20 looks into a million rows. Where a clock was set back the answer is as
--- far off as the clock was; whoever asks leaves room for that.
+-- By halving, since rows are dated in their order: some 20 looks into a million rows. Where a clock was set back
+-- the answer is as far off as the clock was; whoever asks leaves room for that.
 
 create or replace function credits_private.seq_before(
   p_user_id uuid,
@@ -2399,8 +2421,8 @@ revoke all on function credits_private.seq_before(uuid, bigint, timestamptz) fro
 -- from sql/credits/private/read_usage.sql
 -- read_usage: what a user spent between two instants, the first included and the second not.
 --
--- A long ledger is entered where the window begins and left where it ends, with an hour to spare on each side for a clock
--- that was set back: as many rows are read as the window has, not as the user has.
+-- A long ledger is entered where the window begins and left where it ends, with an hour to spare on each side for a
+-- clock that was set back: as many rows are read as the window has, not as the user has.
 
 create or replace function credits_private.read_usage(
   p_user_id uuid,
@@ -2453,8 +2475,8 @@ revoke all on function credits_private.read_usage(uuid, timestamptz, timestamptz
 -- from sql/credits/private/read_balance_at.sql
 -- read_balance_at: what the balance was at a past instant.
 --
--- The ledger up to then, and what had fallen due by then and was not written yet; what was written late is dated at its own
--- instant.
+-- The ledger up to then, and what had fallen due by then and was not written yet; what was written late is dated at
+-- its own instant.
 
 create or replace function credits_private.read_balance_at(
   p_user_id uuid,
@@ -3014,9 +3036,9 @@ revoke all on function credits_private.explain_balance(uuid) from public, anon, 
 -- from sql/credits/private/join_claims.sql
 -- join_claims: several names turn out to be of one transaction.
 --
--- The caller holds all of them. The name that has a purchase counts, else the one that the store prefers; facts move there. Where
--- two were credited to one user already, it was one payment told under two names: the second purchase is taken back. To two
--- users, it is a conflict for an operator.
+-- The caller holds all of them. The name that has a purchase counts, else the one that the store prefers; facts
+-- move there. Where two were credited to one user already, it was one payment told under two names: the second
+-- purchase is taken back. To two users, it is a conflict for an operator.
 
 create or replace function credits_private.join_claims(
   p_store text,
@@ -3115,9 +3137,10 @@ revoke all on function credits_private.join_claims(text, text, text[], text[]) f
 -- refresh_entitlements: what purchases and grants together give a user, and until when.
 --
 -- For the entitlements that something just happened to. The longest of what was bought and not refunded (and not
--- transferred away), and of what was granted; nothing of either, and the row goes. The last lock of a transaction, one by user,
--- because a purchase may give an entitlement to somebody whose balance is not locked. Where a recurring grant hangs on one of
--- them, what it gave so far is written first and next_due_at is set after, if the balance is ours or free.
+-- transferred away), and of what was granted; nothing of either, and the row goes. The last lock of a transaction,
+-- one by user, because a purchase may give an entitlement to somebody whose balance is not locked. Where a
+-- recurring grant hangs on one of them, what it gave so far is written first and next_due_at is set after, if the
+-- balance is ours or free.
 
 create or replace function credits_private.refresh_entitlements(
   p_user_id uuid,
@@ -3253,15 +3276,16 @@ $$;
 comment on function credits_private.grant_purchase(public.purchase_transactions) is
   'Posts the ledger row of a paid purchase and returns its seq; null for one worth no credits. Raises PT422 balance_limit.';
 
-revoke all on function credits_private.grant_purchase(public.purchase_transactions) from public, anon, authenticated, service_role;
+revoke all on function credits_private.grant_purchase(public.purchase_transactions)
+  from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/adjust_purchase.sql
 -- adjust_purchase: posts a clawback, or its reversal, and sees to the lots.
 --
--- A clawback takes from the lot of its own purchase first. Credits of that lot which have expired are put back before, or they
--- would be taken twice, and a refund that comes late would leave another balance than one in time. A reversal gives back to where
--- the clawbacks took from. The caller holds the lock of the balance.
+-- A clawback takes from the lot of its own purchase first. Credits of that lot which have expired are put back
+-- before, or they would be taken twice, and a refund that comes late would leave another balance than one in time.
+-- A reversal gives back to where the clawbacks took from. The caller holds the lock of the balance.
 
 create or replace function credits_private.adjust_purchase(
   p_purchase public.purchase_transactions,
@@ -3334,9 +3358,9 @@ revoke all on function credits_private.adjust_purchase(public.purchase_transacti
 -- from sql/credits/private/settle_transaction.sql
 -- settle_transaction: brings the ledger to what is known of a transaction.
 --
--- Grants what was paid for and not granted, then posts the difference between what has been taken back and what should be:
--- a clawback or its reversal. A target and not a delta, so it may run as often as one likes, and finishes whatever a crash
--- left. The caller holds the balance of the claimant and the claim.
+-- Grants what was paid for and not granted, then posts the difference between what has been taken back and what
+-- should be: a clawback or its reversal. A target and not a delta, so it may run as often as one likes, and
+-- finishes whatever a crash left. The caller holds the balance of the claimant and the claim.
 
 create or replace function credits_private.settle_transaction(
   p_claim credits_private.purchase_claims
@@ -3426,9 +3450,9 @@ revoke all on function credits_private.settle_transaction(credits_private.purcha
 -- from sql/credits/private/record_payment.sql
 -- record_payment: a product was bought, or is being paid for; whoever says so, it is one purchase.
 --
--- Claim and grant are steps of their own, each right when it runs again. Balance first, then the claim, as everywhere. What
--- the product is worth is written down on the first call and holds for ever; a second source that tells of the same
--- transaction adds nothing, under whatever product name.
+-- Claim and grant are steps of their own, each right when it runs again. Balance first, then the claim, as
+-- everywhere. What the product is worth is written down on the first call and holds for ever; a second source that
+-- tells of the same transaction adds nothing, under whatever product name.
 
 create or replace function credits_private.record_payment(
   p_user_id uuid,
@@ -3829,9 +3853,9 @@ grant execute on function public.credits_available(public.user_credits) to authe
 -- from sql/credits/rpc/add_credits_for.sql
 -- add_credits_for: a service gives a user credits.
 --
--- Never callable by users: whoever could call it could mint. Send an idempotency key made from what caused
--- the grant (the order, the invoice), and a retry gives nothing twice. With expires_at the credits are a lot: spent before
--- those that last longer, and gone at that instant.
+-- Never callable by users: whoever could call it could mint. Send an idempotency key made from what caused the
+-- grant (the order, the invoice), and a retry gives nothing twice. With expires_at the credits are a lot: spent
+-- before those that last longer, and gone at that instant.
 
 create or replace function public.add_credits_for(
   user_id uuid,
@@ -3863,8 +3887,8 @@ grant execute on function public.add_credits_for(uuid, bigint, public.credit_tra
 -- from sql/credits/rpc/refund_consumption_for.sql
 -- refund_consumption_for: a service gives back what a user had spent.
 --
--- For work that failed after it was paid. Whole or in parts, until all is given back; the credits go back into the lots that they
--- came from, with their own expiry, and what has expired meanwhile expires again.
+-- For work that failed after it was paid. Whole or in parts, until all is given back; the credits go back into the
+-- lots that they came from, with their own expiry, and what has expired meanwhile expires again.
 
 create or replace function public.refund_consumption_for(
   user_id uuid,
@@ -3896,8 +3920,9 @@ grant execute on function public.refund_consumption_for(uuid, bigint, bigint, te
 -- from sql/credits/rpc/reserve_credits_for.sql
 -- reserve_credits_for: a service sets credits of a user aside for work whose price is not known yet.
 --
--- Reserve the most that it may cost, do the work, then capture_hold_for what it did cost, or release_hold_for when it failed. A hold
--- that nobody ends goes free by itself. What is held cannot be spent, and does not expire while it is held.
+-- Reserve the most that it may cost, do the work, then capture_hold_for what it did cost, or release_hold_for when
+-- it failed. A hold that nobody ends goes free by itself. What is held cannot be spent, and does not expire while
+-- it is held.
 
 create or replace function public.reserve_credits_for(
   user_id uuid,
@@ -3988,9 +4013,9 @@ grant execute on function public.release_hold_for(uuid, uuid) to service_role;
 -- from sql/credits/rpc/set_recurring_grant.sql
 -- set_recurring_grant: credits that come again every day, week or month.
 --
--- For one user, or for all who hold an entitlement; what is left expires with the period, unless it rolls over. Counts from now on, the
--- present period included, and nobody has to do anything for it: the first spend writes it, or maintenance. Set again under the same
--- name, the new figures hold from the next period on.
+-- For one user, or for all who hold an entitlement; what is left expires with the period, unless it rolls over.
+-- Counts from now on, the present period included, and nobody has to do anything for it: the first spend writes it,
+-- or maintenance. Set again under the same name, the new figures hold from the next period on.
 
 create or replace function public.set_recurring_grant(
   name text,
@@ -4053,7 +4078,8 @@ begin
     return credits_private.show_grant(v_old);
   end if;
   v_grant := row(
-    coalesce(user_id, v_nobody), name, v_now, null::pg_catalog.timestamptz, entitlement, amount, period, rollover, null::pg_catalog.uuid
+    coalesce(user_id, v_nobody), name, v_now, null::pg_catalog.timestamptz, entitlement, amount, period, rollover,
+    null::pg_catalog.uuid
   );
   if v_old.starts_at > v_now then
     delete from credits_private.recurring_grants as g
@@ -4189,8 +4215,9 @@ grant execute on function public.set_alert_for(uuid, bigint) to service_role;
 -- from sql/credits/rpc/claim_outbox.sql
 -- claim_outbox: a worker takes what waits to be done outside of the database.
 --
--- The oldest first, and never what another worker has claimed: until the lease runs out an item is handed out to nobody else. A
--- worker that died loses nothing; whoever claims after the lease gets it again, so the work must bear being done twice.
+-- The oldest first, and never what another worker has claimed: until the lease runs out an item is handed out to
+-- nobody else. A worker that died loses nothing; whoever claims after the lease gets it again, so the work must
+-- bear being done twice.
 
 create or replace function public.claim_outbox(
   max_items integer default 100,
@@ -4272,10 +4299,11 @@ grant execute on function public.ack_outbox(uuid[]) to service_role;
 -- from sql/credits/rpc/run_maintenance.sql
 -- run_maintenance: tidies what time and other people left undone.
 --
--- Tries the store events that are pending or parked and due, then writes what has fallen due for balances: expiries, holds,
--- recurring grants. Nothing needs it to be correct; it makes things happen sooner. Call it as often and as parallel as
--- you like: it never waits for a balance that somebody else holds, and what it leaves the next call finds. Where pg_cron
--- is, it is called every minute (schedule_maintenance); elsewhere credits-db maintain does.
+-- Tries the store events that are pending or parked and due, then writes what has fallen due for balances:
+-- expiries, holds, recurring grants. Nothing needs it to be correct; it makes things happen sooner. Call it as
+-- often and as parallel as you like: it never waits for a balance that somebody else holds, and what it leaves the
+-- next call finds. Where pg_cron is, it is called every minute (schedule_maintenance); elsewhere credits-db
+-- maintain does.
 
 create or replace function public.run_maintenance(
   max_items integer default 1000
@@ -4337,8 +4365,9 @@ grant execute on function public.run_maintenance(integer) to service_role;
 -- from sql/credits/private/schedule_maintenance.sql
 -- schedule_maintenance: has pg_cron call run_maintenance every minute, where pg_cron is.
 --
--- Called by the migration and by every push, so that it also happens when pg_cron comes later. A job of this name that is there
--- already stays as it is: an operator may have changed it. Where there is no pg_cron it does nothing; nothing depends on it.
+-- Called by the migration and by every push, so that it also happens when pg_cron comes later. A job of this name
+-- that is there already stays as it is: an operator may have changed it. Where there is no pg_cron it does nothing;
+-- nothing depends on it.
 
 create or replace function credits_private.schedule_maintenance()
   returns text
@@ -4379,10 +4408,10 @@ select credits_private.schedule_maintenance();
 -- from sql/credits/triggers/post_transaction.sql
 -- post_transaction: a row added to the ledger moves the balance.
 --
--- Fires for rows that arrive without seq, which is how a service (or the owner) adds one by hand. Keeps
--- every rule that the RPCs keep: limits, sign by type, keys, the lock. A used key moves nothing and is left
--- to the unique index, so insert .. on conflict do nothing is a replay. What it takes comes from lots as in a spend. Definer rights: the service that
--- inserts may not touch balances itself.
+-- Fires for rows that arrive without seq, which is how a service (or the owner) adds one by hand. Keeps every rule
+-- that the RPCs keep: limits, sign by type, keys, the lock. A used key moves nothing and is left to the unique
+-- index, so insert .. on conflict do nothing is a replay. What it takes comes from lots as in a spend. Definer
+-- rights: the service that inserts may not touch balances itself.
 
 create or replace function credits_private.post_transaction()
   returns trigger
@@ -4496,8 +4525,8 @@ comment on trigger remove_lots on public.user_credits is
 -- from sql/credits/triggers/keep_app_store_credits.sql
 -- keep_app_store_credits: what was bought through the App Store never expires, whoever asks.
 --
--- Apple's rule (App Review Guidelines 3.1.1), kept where a lot is made, so that neither an RPC nor a product nor the owner by
--- hand goes around it. A grant is such a purchase by its type and the store in its metadata.
+-- Apple's rule (App Review Guidelines 3.1.1), kept where a lot is made, so that neither an RPC nor a product nor
+-- the owner by hand goes around it. A grant is such a purchase by its type and the store in its metadata.
 
 create or replace function credits_private.keep_app_store_credits()
   returns trigger

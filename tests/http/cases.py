@@ -2,11 +2,11 @@
 
 Ada has 2 credits: the signup bonus of 3, less one spent with the key "first". Bob bought a pack, of which RevenueCat
 told as the event and transaction "sold"; a refund "r1" then took back 20 of its 120 credits. He gets 7 credits of
-pocket money a month; his hold "held" is active and has 10 credits, of which "spent" had 5 that were captured with the
-key "film". A caller or an argument "ada" stands for the id of such a user, "stranger" for an id that no user has,
-"nobody" for a token that names no user; "sale" and "session" are ids that no store has used yet, "closed" is a
-transaction of an account that was deleted; "now" is any instant, "new" an id that was just made up. The status and
-SQLSTATE of a token are those of the README.
+pocket money a month, holds 10 as "held", and held 5 as "spent", which were captured with the key "film". A caller or an
+argument "ada" stands for the id of such a user, "stranger" for an id that no user has, "nobody" for a token that names
+no user; "sale" and "session" are ids that no store has used yet, "closed" is a transaction of an account that was
+deleted; "now" is any instant, "new" an id that was just made up. The status and SQLSTATE of a token are those of the
+README.
 """
 
 from __future__ import annotations
@@ -43,15 +43,9 @@ def row(seq: int, amount: int, balance_after: int, **columns: Any) -> dict[str, 
 
 def hold(amount: int, **columns: Any) -> dict[str, Any]:
     """A hold of ada's that was just made, if nothing else is said."""
-    figures = {
-        "user_id": "ada",
-        "id": "new",
-        "amount": amount,
-        "status": "active",
-        "captured_amount": None,
-        "seq": None,
-    }
-    return figures | {"expires_at": "now", "created_at": "now", "ended_at": None} | WORDS | columns
+    figures = {"user_id": "ada", "id": "new", "amount": amount, "expires_at": "now", "created_at": "now"}
+    end = {"status": "active", "captured_amount": None, "seq": None, "ended_at": None}
+    return figures | end | WORDS | columns
 
 
 def recurring_grant(**columns: Any) -> dict[str, Any]:
@@ -412,8 +406,11 @@ REFUSALS = [
     Refusal("service_role", "consume_credit_for", ADA | {"amount": 3}, *BROKE, SHORT),
     Refusal("service_role", "add_credits_for", GRANT, *LIMIT, {"amount": 1, "credits_remaining": 2**53 - 1}),
     Refusal("service_role", "add_credits_for", GRANT | {"type": "refund"}, WRONG, TYPE, argument("type", "refund")),
-    Refusal(
-        "service_role", "add_credits_for", GRANT | {"expires_at": PAST}, WRONG, EXPIRY, argument("expires_at", "now")
+    *(
+        Refusal(
+            "service_role", "add_credits_for", GRANT | {"expires_at": at}, WRONG, EXPIRY, argument("expires_at", shown)
+        )
+        for at, shown in ((PAST, "now"), ("infinity", "infinity"))
     ),
     Refusal("service_role", "add_credits_for", APPLES | IN_TIME, *APPLE, {"store": "app_store"}),
     Refusal("service_role", "reserve_credits_for", ADA | {"amount": 3}, *BROKE, SHORT),

@@ -1,9 +1,10 @@
 -- find_grants: the recurring grants of a user, as they stand at an instant.
 --
--- Both who writes what is due and who only shows it ask here. In its present period a grant counts from the latest of: the
--- period's beginning, its own, that of the entitlement; and it counts if at that very instant it had not ended and the
--- entitlement was held, so that it makes no difference when somebody looks. Periods that are over are never caught up, and
--- who has no room below the limit of a balance gets nothing. Two rows of one name may share a key, around a change: the earlier counts.
+-- Both who writes what is due and who only shows it ask here. In its present period a grant counts from the latest
+-- of: the period's beginning, its own, that of the entitlement; and it counts if at that very instant it had not
+-- ended and the entitlement was held, so that it makes no difference when somebody looks. Periods that are over are
+-- never caught up, and who has no room below the limit of a balance gets nothing. Two rows of one name may share a
+-- key, around a change: the earlier counts.
 
 create or replace function credits_private.find_grants(
   p_user_id uuid,

@@ -1,7 +1,7 @@
 -- read_usage: what a user spent between two instants, the first included and the second not.
 --
--- A long ledger is entered where the window begins and left where it ends, with an hour to spare on each side for a clock
--- that was set back: as many rows are read as the window has, not as the user has.
+-- A long ledger is entered where the window begins and left where it ends, with an hour to spare on each side for a
+-- clock that was set back: as many rows are read as the window has, not as the user has.
 
 create or replace function credits_private.read_usage(
   p_user_id uuid,

@@ -1,8 +1,8 @@
 -- record_payment: a product was bought, or is being paid for; whoever says so, it is one purchase.
 --
--- Claim and grant are steps of their own, each right when it runs again. Balance first, then the claim, as everywhere. What
--- the product is worth is written down on the first call and holds for ever; a second source that tells of the same
--- transaction adds nothing, under whatever product name.
+-- Claim and grant are steps of their own, each right when it runs again. Balance first, then the claim, as
+-- everywhere. What the product is worth is written down on the first call and holds for ever; a second source that
+-- tells of the same transaction adds nothing, under whatever product name.
 
 create or replace function credits_private.record_payment(
   p_user_id uuid,

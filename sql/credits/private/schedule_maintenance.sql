@@ -1,7 +1,8 @@
 -- schedule_maintenance: has pg_cron call run_maintenance every minute, where pg_cron is.
 --
--- Called by the migration and by every push, so that it also happens when pg_cron comes later. A job of this name that is there
--- already stays as it is: an operator may have changed it. Where there is no pg_cron it does nothing; nothing depends on it.
+-- Called by the migration and by every push, so that it also happens when pg_cron comes later. A job of this name
+-- that is there already stays as it is: an operator may have changed it. Where there is no pg_cron it does nothing;
+-- nothing depends on it.
 
 create or replace function credits_private.schedule_maintenance()
   returns text

@@ -1,7 +1,7 @@
 -- seq_before: how many of the first rows of a ledger are older than an instant.
 --
--- By halving, since rows are dated in their order: some 20 looks into a million rows. Where a clock was set back the answer is as
--- far off as the clock was; whoever asks leaves room for that.
+-- By halving, since rows are dated in their order: some 20 looks into a million rows. Where a clock was set back
+-- the answer is as far off as the clock was; whoever asks leaves room for that.
 
 create or replace function credits_private.seq_before(
   p_user_id uuid,

@@ -1,6 +1,7 @@
 -- set_due: works out anew when something of this user falls due next, and what the monthly grants come to.
 --
--- The caller holds the lock of the balance. Called when what was due is written, and when grants or entitlements change.
+-- The caller holds the lock of the balance. Called when what was due is written, and when grants or entitlements
+-- change.
 
 create or replace function credits_private.set_due(
   p_user_id uuid

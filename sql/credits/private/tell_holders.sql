@@ -1,7 +1,7 @@
 -- tell_holders: sees that those who hold an entitlement get a new recurring grant with their next spend.
 --
--- A batch of holders for each grant that has not come to its end yet, in the order of their ids, from where the last batch ended. Never
--- waits for a balance: who is busy just now is told by the next call.
+-- A batch of holders for each grant that has not come to its end yet, in the order of their ids, from where the
+-- last batch ended. Never waits for a balance: who is busy just now is told by the next call.
 
 create or replace function credits_private.tell_holders(
   p_limit integer

@@ -1,7 +1,8 @@
 -- unswept: what has fallen due for a user by an instant and is not written, summed up.
 --
--- What makes a balance right without a sweep: whoever shows one adds this. Lots count with what is in them and in expired
--- holds. Says what settle_due would write, and agrees with it because every operation settles before it acts.
+-- What makes a balance right without a sweep: whoever shows one adds this. Lots count with what is in them and in
+-- expired holds. Says what settle_due would write, and agrees with it because every operation settles before it
+-- acts.
 
 create or replace function credits_private.unswept(
   p_user_id uuid,

@@ -1,8 +1,8 @@
 -- set_recurring_grant: credits that come again every day, week or month.
 --
--- For one user, or for all who hold an entitlement; what is left expires with the period, unless it rolls over. Counts from now on, the
--- present period included, and nobody has to do anything for it: the first spend writes it, or maintenance. Set again under the same
--- name, the new figures hold from the next period on.
+-- For one user, or for all who hold an entitlement; what is left expires with the period, unless it rolls over.
+-- Counts from now on, the present period included, and nobody has to do anything for it: the first spend writes it,
+-- or maintenance. Set again under the same name, the new figures hold from the next period on.
 
 create or replace function public.set_recurring_grant(
   name text,
@@ -65,7 +65,8 @@ begin
     return credits_private.show_grant(v_old);
   end if;
   v_grant := row(
-    coalesce(user_id, v_nobody), name, v_now, null::pg_catalog.timestamptz, entitlement, amount, period, rollover, null::pg_catalog.uuid
+    coalesce(user_id, v_nobody), name, v_now, null::pg_catalog.timestamptz, entitlement, amount, period, rollover,
+    null::pg_catalog.uuid
   );
   if v_old.starts_at > v_now then
     delete from credits_private.recurring_grants as g

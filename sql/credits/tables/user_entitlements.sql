@@ -1,8 +1,8 @@
 -- user_entitlements: what a user may use, and until when.
 --
 -- Folded from the purchases that carry an entitlement and are not refunded (refresh_entitlements), one's own or
--- transferred, and from what was granted by hand, whichever lasts longer. Whether it is active is a question of the clock:
--- ask has_entitlement.
+-- transferred, and from what was granted by hand, whichever lasts longer. Whether it is active is a question of the
+-- clock: ask has_entitlement.
 
 create table public.user_entitlements (
   user_id uuid not null,
