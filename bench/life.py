@@ -80,7 +80,7 @@ def wal(dsn: str, users: int) -> float:
 
 
 def expire(dsn: str, first: int, users: int, lots: int) -> None:
-    """So many users from number `first` on, each with so many lots of 10 credits that ended an hour ago."""
+    """So many users from number `first` on, rich, and each with so many lots of 10 credits that ended an hour ago."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         (clock,) = connection.execute(
             "select pg_get_functiondef('credits_private.now()'::regprocedure)"
@@ -92,13 +92,13 @@ def expire(dsn: str, first: int, users: int, lots: int) -> None:
             " on conflict do nothing",
             [first, last],
         )
-        for _ in range(lots):
+        for amount, ends in [(1_000_000, None), *[(10, "1 hour")] * lots]:
             connection.execute(
                 """
-                select count(public.add_credits_for(md5(n::text)::uuid, 10, expires_at => now() - interval '1 hour'))
+                select count(public.add_credits_for(md5(n::text)::uuid, %s, expires_at => now() - %s::interval))
                 from generate_series(%s::int, %s) as n
                 """,
-                [first, last],
+                [amount, ends, first, last],
             )
         connection.execute(clock.encode())
         connection.execute("vacuum analyze")
