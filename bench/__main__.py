@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.table import Table
 
-from bench import clients
+from bench import clients, life
 from bench.contestants import (
     BARE,
     CONTESTANTS,
@@ -32,7 +32,7 @@ from bench.contestants import (
     Contestant,
     prepare,
 )
-from bench.load import Slices, pgbench, take_turns, timed
+from bench.load import Slices, cpu, pgbench, take_turns, timed
 from credits_db import local, migrations
 
 OPTIONS = {"shared_buffers": "512MB", "max_wal_size": "8GB", "checkpoint_timeout": "1h"}
@@ -93,6 +93,16 @@ class Run:
             counts.append(self.admin.execute(query.encode()).fetchone() or ())
         return [float(after - before) / self.transactions for before, after in zip(*counts, strict=True)]
 
+    def cpu(self) -> float:
+        """Seconds of CPU of all sessions that have ended."""
+        time.sleep(0.2)  # until the postmaster knows of the last
+        pid = Path(self.value("show data_directory"), "postmaster.pid").read_text().split()[0]
+        return cpu(int(pid), children=True)
+
+    def set(self, name: str, value: str) -> None:
+        self.admin.execute(f"alter system set {name} = {value}".encode())
+        self.value("select pg_reload_conf()")
+
     def aim(self, what: str, figure: float, form: str, least: float | None = None, most: float | None = None) -> None:
         goal = f"at least {least:{form}}" if least is not None else f"at most {most:{form}}"
         met = figure >= least if least is not None else figure <= (most or 0)
@@ -121,6 +131,14 @@ def show(title: str, slices: Slices, column: str = "client CPU us", values: list
     for (name, done), value in zip(slices.items(), values, strict=True):
         figures = [median(s.tps for s in done), *(median(s.percentile(share) for s in done) for share in (0.5, 0.99))]
         shown.add_row(name, *(f"{figure:,.0f}" for figure in figures), spread(ratios(slices, name)), value)
+    say(shown)
+
+
+def compare(title: str, slices: Slices, of: str) -> None:
+    shown = table(title, "", "calls/s", "p50 us", "p99 us", f"of {of} \\[min-max]")
+    for name, done in slices.items():
+        figures = [median(s.tps for s in done), *(median(s.percentile(share) for s in done) for share in (0.5, 0.99))]
+        shown.add_row(name, *(f"{figure:,.0f}" for figure in figures), spread(ratios(slices, name, of=of)))
     say(shown)
 
 
@@ -222,13 +240,7 @@ def ingest(run: Run) -> None:
         for c in (SERVICE, REVENUECAT, STRIPE)
     }
     slices = take_turns(loads, run.rounds)
-    shown = table(
-        "Ingest, 8 clients: a purchase beside a spend", "", "calls/s", "p50 us", "p99 us", "of service \\[min-max]"
-    )
-    for name, done in slices.items():
-        figures = [median(s.tps for s in done), *(median(s.percentile(share) for s in done) for share in (0.5, 0.99))]
-        shown.add_row(name, *(f"{figure:,.0f}" for figure in figures), spread(ratios(slices, name, of="service")))
-    say(shown)
+    compare("Ingest, 8 clients: a purchase beside a spend", slices, of="service")
     for contestant in (REVENUECAT, STRIPE):
         run.aim(
             f"{contestant.name}, of consume_credit_for",
@@ -236,6 +248,90 @@ def ingest(run: Run) -> None:
             ".2f",
             least=0.5,
         )
+
+
+def against(run: Run, revision: str, directory: Path) -> None:
+    """A spend of a user without lots by this commit and by another, in turns on one server."""
+    then = run.database("then", "template1")
+    with life.checkout(revision, directory / "checkout") as source:
+        life.push(source, then)
+    with psycopg.connect(then, autocommit=True) as connection:
+        prepare(connection, USERS, 10)
+        connection.execute("vacuum analyze")
+    dsns = {"now": run.filled("now", USERS, 10), "then": then}
+    run.set("synchronous_commit", "off")  # the work is compared, and not the disk
+    for dsn in dsns.values():
+        pgbench(dsn, SERVICE, "-t", "2000", users=USERS)
+    for sessions in (1, 8):
+        loads = {
+            name: partial(pgbench, dsn, SERVICE, "-T", str(run.seconds), users=USERS, clients=sessions)
+            for name, dsn in dsns.items()
+        }
+        slices = take_turns(loads, run.rounds)
+        compare(f"A spend now and at {revision}, {sessions} clients", slices, of="then")
+        run.aim(
+            f"spend, of {revision}, {sessions} clients", median(ratios(slices, "now", of="then")), ".2f", least=0.97
+        )
+    run.set("autovacuum", "off")
+    shown = table("Counts of a spend", "", "WAL bytes", "buffers", "server CPU us")
+    wal = {name: life.wal(dsn, USERS) for name, dsn in dsns.items()}
+    buffers, seconds = dict[str, float](), {name: list[float]() for name in dsns}
+    for number in range(run.rounds * 2):
+        for name, dsn in list(dsns.items())[:: 1 if number % 2 else -1]:
+            before = run.cpu()
+            buffers[name] = run.cost(dsn, SERVICE, USERS)[1]
+            seconds[name].append((run.cpu() - before) * 1e6 / run.transactions)
+    for name in dsns:
+        shown.add_row(name, f"{wal[name]:.0f}", f"{buffers[name]:.1f}", f"{median(seconds[name]):.1f}")
+    say(shown)
+    run.aim(f"spend, server CPU, {revision} of it", median(seconds["then"]) / median(seconds["now"]), ".2f", least=0.97)
+    run.aim(f"spend, bytes of WAL, {revision} has {wal['then']:.0f}", wal["now"], ".0f", most=wal["then"])
+
+
+def lives(run: Run) -> None:
+    """What lots cost, how fast maintenance is, and how fast a window of a long history is counted."""
+    dsns = {"no lot": run.database("no lot"), "a lot": run.database("a lot")}
+    with psycopg.connect(dsns["a lot"], autocommit=True) as connection:
+        add = "select count(public.add_credits_for(id, 1000000000000, expires_at => now() + interval '1 year'))"
+        connection.execute(f"{add} from auth.users".encode())
+        connection.execute("vacuum analyze")
+    run.set("synchronous_commit", "off")  # the work is compared, and not the disk
+    for dsn in dsns.values():  # caches filled, pages touched
+        pgbench(dsn, SERVICE, "-t", "10000", users=USERS)
+    for sessions in (1, 8):
+        loads = {
+            name: partial(pgbench, dsn, SERVICE, "-T", str(run.seconds), users=USERS, clients=sessions)
+            for name, dsn in dsns.items()
+        }
+        slices = take_turns(loads, run.rounds)
+        compare(f"A spend of users with a live lot, {sessions} clients", slices, of="no lot")
+        run.aim(f"spend with a lot, {sessions} clients", median(ratios(slices, "a lot", of="no lot")), ".2f", least=0.6)
+    run.set("synchronous_commit", "on")
+    shown = table(
+        "Maintenance in batches of 1,000, beside spends of 4 clients", "", "seconds", "its CPU s", "rows", "spends/s"
+    )
+    due = run.rows // 10
+    for what, lots, first, spenders in (
+        (f"{due:,} users with a lot, others spend", 1, USERS + 1, USERS),
+        (f"{due:,} users with a lot, they spend", 1, 1, due),
+        (f"{due // 100:,} users with 100 lots, they spend", 100, 1, due // 100),
+    ):
+        dsn = run.database(what)
+        life.expire(dsn, first, due // lots, lots)
+        swept = life.sweep(dsn, spenders)
+        shown.add_row(what, f"{swept.seconds:.1f}", f"{swept.cpu:.1f}", f"{swept.rows:,}", f"{swept.tps:,.0f}")
+        run.aim(f"sweep, {what}", swept.seconds, ".1f", most=20)
+    say(shown)
+    history = run.database("history", "template1")
+    with migrations.connect(history) as connection:
+        migrations.push(connection)
+    life.fill_history(history, 1_000_000)
+    shown = table("Usage of a user with a million rows", "", "p50 us", "p99 us")
+    for contestant in (life.TODAY, life.LONG_AGO):
+        done = pgbench(history, contestant, "-T", str(run.seconds), users=1)
+        shown.add_row(contestant.what, f"{done.percentile(0.5):,.0f}", f"{done.percentile(0.99):,.0f}")
+        run.aim(f"get_usage_for, {contestant.name}, us", done.percentile(0.5), ".0f", most=1000)
+    say(shown)
 
 
 def python(run: Run) -> None:
@@ -265,10 +361,28 @@ def http(run: Run) -> None:
     say("Client, tokens and PostgREST are the same on both sides and share the machine with the server.")
 
 
+def everything(run: Run, only: str | None) -> None:
+    run.filled("filled", USERS, 10)
+    if only == "life":
+        return lives(run)
+    dsns = {contestant.name: run.database(contestant.name) for contestant in CONTESTANTS}
+    spends(run, dsns)
+    ingest(run)
+    python(run)
+    http(run)
+    lives(run)
+    run.set("autovacuum", "off")  # from here on, counts
+    costs(run, dsns)
+    growth(run)
+    return None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description="What a spend costs, beside the bare minimum.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="about a minute; figures too rough to quote")
+    parser.add_argument("--against", metavar="REVISION", help="only a spend beside that of another commit")
+    parser.add_argument("--only", choices=["life"], help="only lots, maintenance and usage")
     options = parser.parse_args()
     scale = (1, 1, 2_000, 100_000) if options.quick else (options.rounds, 2, 20_000, 1_000_000)
     with ExitStack() as stack:
@@ -278,16 +392,10 @@ def main() -> None:
         server = stack.enter_context(local.running(directory / "server", options=OPTIONS))
         run = Run(server, stack.enter_context(psycopg.connect(server.dsn(), autocommit=True)), *scale)
         describe(run, directory)
-        run.filled("filled", USERS, 10)
-        dsns = {contestant.name: run.database(contestant.name) for contestant in CONTESTANTS}
-        spends(run, dsns)
-        ingest(run)
-        python(run)
-        http(run)
-        run.admin.execute("alter system set autovacuum = off")  # from here on, counts
-        run.value("select pg_reload_conf()")
-        costs(run, dsns)
-        growth(run)
+        if options.against:
+            against(run, options.against, directory)
+        else:
+            everything(run, options.only)
         shown = table("Aims", "", "measured", "aim", "")
         for what, figure, aim, met in run.aims:
             shown.add_row(what, figure, aim, "[green]met[/]" if met else "[yellow]missed[/]")

@@ -63,6 +63,12 @@ def measured(load: Callable[[], list[float]]) -> Slice:
     return Slice(calls / (perf_counter() - start), latencies, (process_time() - cpu) * 1e6 / calls)
 
 
+def cpu(pid: int, children: bool = False) -> float:
+    """Seconds of CPU that a process has used, or those of its children that have ended."""
+    figures = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, figures[13:15] if children else figures[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def pgbench(dsn: str, contestant: Contestant, *how: str, users: int, clients: int = 1) -> Slice:
     """Run a contestant's script in sessions of its login and role; `how` is -T seconds or -t transactions."""
     target = make_conninfo(dsn, user=contestant.login, options=f"-c role={contestant.role}")

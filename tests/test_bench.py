@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 from conftest import Database, Templates, assert_books_add_up
 
-from bench import clients
+from bench import clients, life
 from bench.contestants import BARE, CONTESTANTS, HISTORY, NAIVE, Contestant, prepare
 from bench.load import Slice, pgbench
 
@@ -82,3 +82,21 @@ def test_a_script_that_fails_stops_the_run(bank: Database) -> None:
 def test_a_percentile_is_one_of_the_latencies() -> None:
     load = Slice(1, [float(value) for value in range(100, 0, -1)])
     assert (load.percentile(0), load.percentile(0.5), load.percentile(0.99)) == (1, 51, 100)
+
+
+def test_lots_made_for_a_sweep_are_due_and_the_clock_is_right_again(templates: Templates) -> None:
+    with templates.clone("plain") as database, database.connect() as connection:
+        life.expire(database.dsn(), 1, users=4, lots=3)
+        assert connection.execute("select (public.run_maintenance(100)).expirations").fetchone() == (12,)
+        assert connection.execute("select abs(extract(epoch from credits_private.now() - now())) < 60").fetchone() == (
+            True,
+        )
+        assert_books_add_up(connection)
+
+
+def test_usage_is_measured_over_a_day_of_a_history(templates: Templates) -> None:
+    with templates.clone("plain") as database, database.connect() as connection:
+        life.fill_history(database.dsn(), 2000)
+        query = life.TODAY.script.replace(":user", "1").replace("select *", "select operations")
+        assert connection.execute(query.encode()).fetchone() == (480,)
+        assert_books_add_up(connection)

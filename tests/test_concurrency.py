@@ -775,7 +775,7 @@ def test_a_hold_that_is_captured_released_expired_and_deleted_at_once_ends_once(
         stack.callback(owner.execute, now)
         owner.execute(f"{clock} 'select clock_timestamp()'".encode())
         users = (owner.execute(make, [150 if INTERLEAVE else 48]).fetchone() or [[]])[0]
-        holds = [owner.execute(hold, [user, n]).fetchone() or () for n, user in enumerate(users)]
+        holds = [owner.execute(hold, [user, n]).fetchall()[0] for n, user in enumerate(users)]
         sessions = [
             [stack.enter_context(lives.database.connect(options=f"{QUICK} {at(level)}")) for level in LEVELS]
             for _ in range(6)
@@ -844,8 +844,9 @@ def test_captures_of_one_hold_at_once_take_it_once(lives: Interleaver, keys: int
     capture = f"select public.capture_hold_for($1, {HOLD}, 5, idempotency_key => %s)".replace("$1", "%s")
     with ExitStack() as stack:
         sessions = [stack.enter_context(lives.database.connect(options=at(level))) for _ in range(20)]
-        calls = [partial(again, s, capture, user[0], user[0], f"{n % keys}") for n, s in enumerate(sessions)]
-        answers = together(calls)
+        answers = together(
+            [partial(again, s, capture, user[0], user[0], f"{n % keys}") for n, s in enumerate(sessions)]
+        )
     assert Counter(type(a) for a in answers) == {1: {str: 20}, 2: {str: 10, tuple: 10}}[keys]
     assert len(set(answers)) == keys
     assert {a for a in answers if isinstance(a, tuple)} <= {("PT409", "captured")}

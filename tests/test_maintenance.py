@@ -221,3 +221,47 @@ def test_killed_in_the_middle_it_has_done_whole_batches_and_the_next_call_does_t
             assert_books_add_up(monitor)
     assert killed > 0, "no kill came in time"
     settled(bank, users)
+
+
+# the outbox ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_spends_that_cross_an_alert_at_once_queue_one_notice_of_the_crossing(bank: Database, level: str) -> None:
+    user = bank.sign_up()
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(bank.connect(options=at(level))) for _ in range(10)]
+        again(sessions[0], "select public.add_credits_for(%s, 17)", user)
+        again(sessions[0], "select public.set_alert_for(%s, 15)", user)
+        answers = together([partial(again, session, SPEND, user) for session in sessions])
+        assert {type(answer) for answer in answers} == {int}
+        payloads = sessions[0].execute(
+            "select o.payload ->> 'credits_remaining' from credits_private.outbox as o where o.user_id = %s", [user]
+        )
+        assert payloads.fetchall() == [("14",)]
+
+
+def test_workers_at_once_are_handed_each_item_once_and_wait_for_nobody(bank: Database) -> None:
+    user = bank.sign_up()
+
+    def work(session: psycopg.Connection[Any]) -> list[UUID]:
+        mine = list[UUID]()
+        while items := session.execute("select id from public.claim_outbox(7) where user_id = %s", [user]).fetchall():
+            mine += [item[0] for item in items]
+            acked = session.execute("select public.ack_outbox(%s)", [[item[0] for item in items]]).fetchone()
+            assert acked == (len(items),)
+        return mine
+
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(bank.connect(options="-c lock_timeout=1ms")) for _ in range(4)]
+        sessions[0].execute("select public.ack_outbox(array(select id from credits_private.outbox))")
+        sessions[0].execute(
+            "select credits_private.queue_alert(%s, 9, n, 1, credits_private.now()) from generate_series(1, 200) as n",
+            [user],
+        )
+        answers = together([partial(work, session) for session in sessions])
+        handed = Counter(id for answer in answers if isinstance(answer, list) for id in answer)
+        assert sessions[0].execute("select count(*) from credits_private.outbox").fetchone() == (0,)
+    assert [answer for answer in answers if isinstance(answer, Exception)] == []
+    assert len(handed) == 200
+    assert set(handed.values()) == {1}

@@ -206,8 +206,13 @@ def test_transfers_in_both_directions_at_once_lose_no_entitlement_and_move_no_cr
         assert max(state[2] for state in states) > 0
 
 
-@pytest.mark.parametrize("level", LEVELS)
-def test_a_purchase_beside_its_refunds_disputes_and_spends_adds_up(shop: Database, level: str) -> None:
+@pytest.mark.parametrize(("level", "lasts"), [("read committed", None), *((level, "30 days") for level in LEVELS)])
+def test_a_purchase_beside_its_refunds_disputes_and_spends_adds_up(
+    shop: Database, level: str, lasts: str | None
+) -> None:
+    lasting = "update public.credit_products set expires_after = %s where (store, product_id) = ('stripe', 'pack')"
+    with shop.connect() as connection:
+        connection.execute(lasting, [lasts])
     events = [
         PAID, INTENT, charge_refunded("part", 200), refund("r1", "1", 200), refund("r2", "2", 250),
         refund("r2_failed", "2", 250, "failed"), dispute("opened", "opened", 400), dispute("won", "won", 400),
@@ -226,6 +231,10 @@ def test_a_purchase_beside_its_refunds_disputes_and_spends_adds_up(shop: Databas
         wanted = expected(True, [("pack", events)])
         assert wanted
         assert look(shop, user) == [wanted[0] - answers.count(1), *wanted[1:]]
+    with shop.connect() as connection:
+        connection.execute(lasting, [None])
+        lots = connection.execute("select count(*) from credits_private.credit_lots where user_id = %s", [user])
+        assert lots.fetchone() == (1 if lasts else 0,)
 
 
 @pytest.mark.parametrize("level", LEVELS)
