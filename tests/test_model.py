@@ -1,0 +1,558 @@
+"""Every operation of the ledger, in any order and at any time, against the model in tests/model.py.
+
+Hypothesis writes the stories. The model hears each step at once; the database hears the whole story in one call, in a
+transaction that is rolled back, and answers after each step what the step returned and what every reader would see
+then. At the end it has swept everything, and the ledgers must be equal row by row. A divergence is shrunk, and told
+with the SQL that leads to it. `make test` plays 5,000 steps, the same ones each time, `make soak` SOAK_STEPS of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import psycopg
+import pytest
+from conftest import Templates
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from model import Account, Grant, Hold, Notice, Purchase, Refused, Row, period_end
+
+SEED = int(os.environ.get("SEED", "1"))
+SOAK_STEPS = int(os.environ.get("SOAK_STEPS", "0"))
+STEPS_A_STORY = 50
+SIGNUP_BONUS = 3
+PRODUCTS: dict[str, tuple[int, timedelta | None]] = {"pack": (20, None), "season": (20, timedelta(days=20))}
+STARTS = tuple(
+    datetime.fromisoformat(at).replace(tzinfo=UTC)
+    for at in ("2027-03-15T10:00:00", "2028-02-28T23:59:58", "2026-12-31T22:00:00", "2027-01-30T00:00:00")
+)
+
+# the database ---------------------------------------------------------------------------------------------------------
+
+SETUP = """
+  set model.now = '2026-01-01 00:00+00';
+  create schema model;
+  create or replace function credits_private.now()
+    returns timestamptz language plpgsql volatile set search_path = ''
+  as $$
+  begin
+    return current_setting('model.now')::timestamptz;
+  end
+  $$;
+  create function model.hold(p_user uuid, p_name text) returns uuid language plpgsql as $$
+  begin
+    return coalesce(
+      (select h.id from public.credit_holds as h where h.user_id = p_user and h.description = p_name), gen_random_uuid()
+    );
+  end
+  $$;
+  -- what an event does that takes a refund back
+  create function model.reverse(p_transaction text, p_refund text) returns jsonb language plpgsql as $$
+  declare
+    v_fact credits_private.store_fact;
+  begin
+    v_fact.kind := 'reversal';
+    v_fact.store := 'play_store';
+    v_fact.environment := 'PRODUCTION';
+    v_fact.transaction_ids := array[p_transaction];
+    v_fact.names := '{}';
+    v_fact.stage := 1;
+    v_fact.ref := p_refund;
+    perform credits_private.record_fact(v_fact);
+    return (select to_jsonb(p) from public.purchase_transactions as p where p.transaction_id = p_transaction);
+  end
+  $$;
+  -- what every reader sees of these users now, swept or not
+  create function model.look(p_users uuid[]) returns jsonb language sql as $$
+    select jsonb_agg(
+      jsonb_build_array(
+        c.credits_remaining, c.credits_held, public.credits_available(c), public.credits_available(a), c.total_credits,
+        c.used_credits, c.monthly_bonus_credits, c.last_bonus_date,
+        public.get_balance_at_for(u.id, credits_private.now())
+      )
+      order by u.n
+    )
+    from unnest(p_users) with ordinality as u (id, n)
+    cross join lateral public.get_user_credits_for(u.id) as c
+    join public.user_credits as a on a.user_id = u.id
+  $$;
+  create function model.play(p_steps jsonb) returns jsonb language plpgsql set timezone = 'UTC' as $$
+  declare
+    v_step jsonb;
+    v_answer jsonb;
+    v_detail text;
+    v_answers jsonb[] := '{}';
+  begin
+    for v_step in select s.step from jsonb_array_elements(p_steps) with ordinality as s (step, n) order by s.n loop
+      perform set_config('model.now', v_step ->> 'at', true);
+      begin
+        execute v_step ->> 'sql' into v_answer;
+      exception
+        when others then
+          get stacked diagnostics v_detail = pg_exception_detail;
+          v_answer := jsonb_build_object('refused', sqlerrm, 'sqlstate', sqlstate, 'detail', v_detail);
+      end;
+      v_answers := v_answers || jsonb_build_array(
+        v_answer, model.look(array(select u::uuid from jsonb_array_elements_text(v_step -> 'users') as u))
+      );
+    end loop;
+    return to_jsonb(v_answers);
+  end
+  $$;
+"""
+
+
+def written(value: object) -> Any:
+    """A value as it stands in JSON from Postgres."""
+    if isinstance(value, datetime):
+        head, dot, tail = value.replace(tzinfo=None).isoformat().partition(".")
+        return f"{head}{dot}{tail.rstrip('0')}+00:00"
+    if isinstance(value, Mapping):
+        return {name: written(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [written(each) for each in value]
+    return value
+
+
+def differs(wanted: Any, got: Any) -> bool:
+    """An object may hold more than the model speaks of; whatever else must be equal."""
+    if isinstance(wanted, dict) and isinstance(got, dict):
+        return any(name not in got or differs(value, got[name]) for name, value in wanted.items())
+    if isinstance(wanted, list) and isinstance(got, list):
+        return len(wanted) != len(got) or any(differs(*pair) for pair in zip(wanted, got, strict=True))
+    return bool(wanted != got)
+
+
+def literal(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool | int):
+        return str(value).lower()
+    if isinstance(value, timedelta):
+        return f"interval '{value.total_seconds():.6f} s'"
+    return f"'{value.isoformat() if isinstance(value, datetime) else value}'"
+
+
+def call(function: str, **arguments: object) -> str:
+    given = ", ".join(f"{name} => {literal(value)}" for name, value in arguments.items())
+    return f"select to_jsonb(r) from public.{function}({given}) as r"
+
+
+@dataclass(frozen=True)
+class Step:
+    at: datetime
+    sql: str
+    wanted: Any
+    users: tuple[str, ...]
+    look: list[Any]
+
+
+class Arena:
+    """The database of the stories, and how much was played in it."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection, self.steps, self.stories = connection, 0, 0
+
+    def play(self, story: list[Step]) -> None:
+        """Raises where the database says or shows anything else than the model."""
+        self.stories += 1
+        text = json.dumps([{"at": step.at.isoformat(), "sql": step.sql, "users": step.users} for step in story])
+        ids = {slot: str(uuid4()) for slot in set(re.findall(r"~\d\.\d+~", text))}
+        for slot, id in ids.items():
+            text = text.replace(slot, id)
+        with self.connection.transaction(force_rollback=True):
+            row = self.connection.execute("select model.play(%s)::text", [text], prepare=True).fetchone()
+            assert row
+        answer = row[0]
+        for slot, id in ids.items():
+            answer = answer.replace(id, slot)
+        for n, (step, (got, seen)) in enumerate(zip(story, json.loads(answer), strict=True)):
+            if differs(step.wanted, got):
+                raise Divergence(story[: n + 1], "answer", step.wanted, got)
+            if differs(step.look, seen or []):
+                raise Divergence(story[: n + 1], f"reads of {', '.join(step.users)}", step.look, seen)
+            self.steps += 1
+
+
+class Divergence(AssertionError):
+    def __init__(self, story: list[Step], what: str, wanted: object, got: object) -> None:
+        told = [f"  /* {step.at.isoformat()} */ {step.sql};" for step in story]
+        super().__init__("\n".join(["", *told, f"the {what}:", f"  model:    {wanted}", f"  database: {got}"]))
+
+
+# the stories ----------------------------------------------------------------------------------------------------------
+
+DELAYS = st.sampled_from([timedelta(**{unit: n}) for unit, n in (
+    ("microseconds", 1), ("seconds", 1), ("minutes", 1), ("minutes", 16), ("hours", 1), ("hours", 7), ("days", 1),
+    ("days", 6), ("days", 16), ("days", 33), ("days", 70),
+)])  # fmt: skip
+LIFETIMES = st.sampled_from([timedelta(**{unit: n}) for unit, n in (
+    ("minutes", 10), ("hours", 5), ("days", 1), ("days", 10), ("days", 40),
+)])  # fmt: skip
+SLOTS = st.sampled_from([0, 0, 0, 1, 1, 2])
+AMOUNTS = st.integers(1, 12)
+T = TypeVar("T")
+
+
+def seq_of(row: Row) -> int:
+    return row.seq
+
+
+@dataclass(frozen=True)
+class Done:
+    """A call that was answered: what it made (a seq, or the name of a hold or purchase), and how to make it again."""
+
+    slot: int
+    user: str
+    what: Any
+    sql: str
+    wanted: Any
+    key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"{self.what} of {self.user}"
+
+
+def ledger_row(row: Row) -> dict[str, Any]:
+    return {
+        "seq": row.seq, "type": row.type, "amount": row.amount, "balance_after": row.balance_after,
+        "created_at": row.at,
+    }  # fmt: skip
+
+
+def purchase_row(purchase: Purchase) -> dict[str, Any]:
+    return {"credits": purchase.credits, "refunded_credits": purchase.back, "seq": purchase.seq}
+
+
+def insert(user: str, type: str, amount: int) -> str:
+    return (
+        f"insert into public.credit_transactions as t (user_id, type, amount) values ('{user}', '{type}', {amount})"
+        " returning to_jsonb(t)"
+    )
+
+
+def on_hold(function: str, of: Done, **arguments: object) -> str:
+    return call(function, user_id=of.user, **arguments).replace(
+        "user_id =>", f"hold_id => model.hold('{of.user}', '{of.what}'), user_id =>"
+    )
+
+
+def hold_row(hold: Hold) -> dict[str, Any]:
+    return {
+        "description": hold.name, "amount": hold.amount, "status": hold.status, "captured_amount": hold.captured,
+        "seq": hold.seq, "expires_at": hold.expires_at, "ended_at": hold.ended_at,
+    }  # fmt: skip
+
+
+class Ledger(RuleBasedStateMachine):
+    """One story. The bundles hold what later steps may come back to."""
+
+    arena: Arena
+    consumptions: Bundle[Done] = Bundle("consumptions")
+    holds: Bundle[Done] = Bundle("holds")
+    purchases: Bundle[Done] = Bundle("purchases")
+    calls: Bundle[Done] = Bundle("calls")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = STARTS[0]
+        self.story: list[Step] = []
+        self.grants: list[Grant] = []
+        self.notices: list[Notice] = []
+        self.accounts: dict[int, Account] = {}
+        self.generation = [0, 0, 0]
+        self.names = 0
+
+    # how a step is told
+
+    def name(self, prefix: str) -> str:
+        self.names += 1
+        return f"{prefix}{self.names}"
+
+    def user(self, slot: int) -> str:
+        return f"~{slot}.{self.generation[slot]}~"
+
+    def tell(self, sql: str, wanted: Any) -> None:
+        """Notes what this SQL must answer, and what the accounts must look like after it."""
+        look: list[Any] = []
+        for _, account in sorted(self.accounts.items()):
+            seen = account.seen(self.now)
+            used = -sum(row.amount for row in seen.rows if row.type in ("consumption", "refund"))
+            available = seen.available
+            look.append([
+                seen.balance, seen.held, available, available, seen.balance + used, used,
+                seen.monthly_bonus(self.now), seen.last_bonus(), seen.balance,
+            ])  # fmt: skip
+        users = tuple(self.user(slot) for slot in sorted(self.accounts))
+        self.story.append(Step(self.now, sql, written(wanted), users, written(look)))
+
+    def act(
+        self, slot: int, do: Callable[[Account], T], shown: Callable[[T], Any], what: Callable[[T], Any], sql: str,
+        key: str | None = None,
+    ) -> Any:  # fmt: skip
+        """Does it to the account as it is by now, and tells. What is refused leaves no trace, nor what fell due."""
+        if slot not in self.accounts:
+            self.tell(sql, {"refused": "account_not_found"})
+            return multiple()
+        account = self.accounts[slot].seen(self.now)
+        account.notices = self.notices
+        try:
+            made = do(account)
+        except Refused as refused:
+            self.tell(sql, {"refused": str(refused)})
+            return multiple()
+        self.accounts[slot] = account
+        self.tell(sql, shown(made))
+        return Done(slot, self.user(slot), what(made), sql, written(shown(made)), key)
+
+    def lives(self, done: Done) -> bool:
+        return done.slot in self.accounts and done.user == self.user(done.slot)
+
+    # time and users
+
+    @initialize(at=st.sampled_from(STARTS))
+    def begin(self, at: datetime) -> None:
+        self.now = at
+        self.open(0)
+        self.open(1)
+
+    def open(self, slot: int) -> None:
+        account = self.accounts[slot] = Account(slot, self.grants, self.notices)
+        account.add(SIGNUP_BONUS, "signup_bonus", None, self.now)
+        self.tell(f"insert into auth.users (id) values ('{self.user(slot)}') returning null", None)
+
+    @precondition(lambda self: 2 not in self.accounts)
+    @rule()
+    def sign_up(self) -> None:
+        self.open(2)
+
+    @precondition(lambda self: 2 in self.accounts and len(self.story) > 20)
+    @rule()
+    def delete(self) -> None:
+        sql = call("delete_user_account_for", user_id=self.user(2))
+        account = self.accounts.pop(2)
+        self.notices[:] = [notice for notice in self.notices if notice.user != 2]
+        self.grants[:] = [grant for grant in self.grants if grant.user != 2]
+        self.tell(sql, {"credits_written_off": account.seen(self.now).balance})
+        self.generation[2] += 1
+
+    @rule(delay=DELAYS)
+    def wait(self, delay: timedelta) -> None:
+        self.now += delay
+        self.tell("select null", None)
+
+    @rule(which=st.integers(0, 5), offset=st.sampled_from([0, 0, -1, 1]))
+    def wait_until_something_falls_due(self, which: int, offset: int) -> None:
+        """To the instant itself, or next to it."""
+        instants = {period_end(period, self.now) for period in ("day", "week", "month")}
+        instants.add(self.now + timedelta(days=1))
+        for account in self.accounts.values():
+            instants |= {lot.expires_at for lot in account.lots if lot.free}
+            instants |= {hold.expires_at for hold in account.active()}
+            instants |= {held.until for held in account.entitlements.values() if held.until}
+        later = sorted(at for at in instants if at + timedelta(microseconds=offset) > self.now)
+        self.now = later[which % len(later)] + timedelta(microseconds=offset)
+        self.tell("select null", None)
+
+    # credits in and out
+
+    @rule(targets=(consumptions, calls), slot=SLOTS, amount=AMOUNTS)
+    def consume(self, slot: int, amount: int) -> Any:
+        key = self.name("k")
+        sql = call("consume_credit_for", user_id=self.user(slot), amount=amount, idempotency_key=key)
+        return self.act(slot, lambda account: account.consume(amount, self.now), ledger_row, seq_of, sql, key)
+
+    @rule(target=consumptions, slot=SLOTS, amount=AMOUNTS)
+    def consume_without_a_key(self, slot: int, amount: int) -> Any:
+        sql = call("consume_credit_for", user_id=self.user(slot), amount=amount)
+        return self.act(slot, lambda account: account.consume(amount, self.now), ledger_row, seq_of, sql)
+
+    @rule(target=consumptions, slot=SLOTS, amount=AMOUNTS)
+    def consume_by_hand(self, slot: int, amount: int) -> Any:
+        sql = insert(self.user(slot), "consumption", -amount)
+        return self.act(slot, lambda account: account.consume(amount, self.now), ledger_row, seq_of, sql)
+
+    @rule(slot=SLOTS, amount=AMOUNTS)
+    def adjust_by_hand(self, slot: int, amount: int) -> None:
+        sql = insert(self.user(slot), "admin_adjustment", -amount)
+        self.act(slot, lambda account: account.take(amount, "admin_adjustment", self.now), ledger_row, seq_of, sql)
+
+    @rule(slot=SLOTS, amount=AMOUNTS)
+    def add_by_hand(self, slot: int, amount: int) -> None:
+        sql = insert(self.user(slot), "bonus", amount)
+        self.act(slot, lambda account: account.add(amount, "bonus", None, self.now), ledger_row, seq_of, sql)
+
+    @rule(target=calls, slot=SLOTS, amount=AMOUNTS, type=st.sampled_from(["bonus", "admin_adjustment", "purchase"]))
+    def add(self, slot: int, amount: int, type: str) -> Any:
+        key = self.name("k")
+        sql = call("add_credits_for", user_id=self.user(slot), amount=amount, type=type, idempotency_key=key)
+        return self.act(slot, lambda account: account.add(amount, type, None, self.now), ledger_row, seq_of, sql, key)
+
+    @rule(target=calls, slot=SLOTS, amount=AMOUNTS, lifetime=LIFETIMES)
+    def add_with_expiry(self, slot: int, amount: int, lifetime: timedelta) -> Any:
+        key, at = self.name("k"), self.now + lifetime
+        sql = call("add_credits_for", user_id=self.user(slot), amount=amount, expires_at=at, idempotency_key=key)
+        return self.act(slot, lambda account: account.add(amount, "bonus", at, self.now), ledger_row, seq_of, sql, key)
+
+    @rule(slot=SLOTS, ago=st.sampled_from([timedelta(0), timedelta(microseconds=1), timedelta(days=1)]))
+    def add_what_has_expired(self, slot: int, ago: timedelta) -> None:
+        at = self.now - ago
+        sql = call("add_credits_for", user_id=self.user(slot), amount=1, expires_at=at)
+        self.act(slot, lambda account: account.add(1, "bonus", at, self.now), ledger_row, seq_of, sql)
+
+    @rule(target=calls, of=consumptions, amount=st.none() | AMOUNTS)
+    def refund(self, of: Done, amount: int | None) -> Any:
+        key = self.name("k")
+        sql = call("refund_consumption_for", user_id=of.user, seq=of.what, amount=amount, idempotency_key=key)
+        if not self.lives(of):
+            self.tell(sql, {"refused": "account_not_found"})
+            return multiple()
+        do = lambda account: account.refund(of.what, amount, self.now)  # noqa: E731
+        return self.act(of.slot, do, ledger_row, seq_of, sql, key)
+
+    @rule(slot=SLOTS, seq=st.integers(0, 12))
+    def refund_any_row(self, slot: int, seq: int) -> None:
+        """Of somebody else, of nobody, or one that is no consumption, most of the time."""
+        sql = call("refund_consumption_for", user_id=self.user(slot), seq=seq)
+        self.act(slot, lambda account: account.refund(seq, None, self.now), ledger_row, seq_of, sql)
+
+    # holds
+
+    @rule(targets=(holds, calls), slot=SLOTS, amount=AMOUNTS, lifetime=LIFETIMES)
+    def reserve(self, slot: int, amount: int, lifetime: timedelta) -> Any:
+        name, lifetime = self.name("h"), min(lifetime, timedelta(days=30))
+        sql = call(
+            "reserve_credits_for", user_id=self.user(slot), amount=amount, expires_in=lifetime, description=name,
+            idempotency_key=name,
+        )  # fmt: skip
+        do = lambda account: account.reserve(name, amount, lifetime, self.now)  # noqa: E731
+        return self.act(slot, do, hold_row, lambda hold: hold.name, sql, name)
+
+    @rule(targets=(consumptions, calls), of=holds, amount=st.none() | AMOUNTS)
+    def capture(self, of: Done, amount: int | None) -> Any:
+        key = self.name("k")
+        sql = on_hold("capture_hold_for", of, amount=amount, idempotency_key=key)
+        if not self.lives(of):
+            self.tell(sql, {"refused": "account_not_found"})
+            return multiple()
+        do = lambda account: account.capture(of.what, amount, self.now)  # noqa: E731
+        return self.act(of.slot, do, ledger_row, seq_of, sql, key)
+
+    @rule(of=holds)
+    def release(self, of: Done) -> None:
+        sql = on_hold("release_hold_for", of)
+        if self.lives(of):
+            self.act(of.slot, lambda account: account.release(of.what, self.now), hold_row, lambda hold: hold.name, sql)
+        else:
+            self.tell(sql, {"refused": "account_not_found"})
+
+    # purchases
+
+    @rule(target=purchases, slot=SLOTS, product=st.sampled_from(sorted(PRODUCTS)))
+    def buy(self, slot: int, product: str) -> Any:
+        name = self.name("t")
+        sql = call(
+            "record_purchase_for", user_id=self.user(slot), store="play_store", transaction_id=name, product_id=product
+        )
+        do = lambda account: account.buy(name, *PRODUCTS[product], self.now)  # noqa: E731
+        return self.act(slot, do, purchase_row, lambda _: name, sql)
+
+    @rule(of=purchases)
+    def tell_of_a_purchase_again(self, of: Done) -> None:
+        if self.lives(of):
+            self.tell(of.sql, purchase_row(self.accounts[of.slot].purchases[of.what]))
+
+    @rule(of=purchases, refund=st.sampled_from("abc"), credits=st.none() | st.integers(1, 20))
+    def refund_purchase(self, of: Done, refund: str, credits: int | None) -> None:
+        sql = call("refund_purchase", store="play_store", transaction_id=of.what, refund_id=refund, credits=credits)
+        if self.lives(of):
+            do = lambda account: account.refund_purchase(of.what, refund, credits, self.now)  # noqa: E731
+            self.act(of.slot, do, purchase_row, lambda _: None, sql)
+
+    @rule(of=purchases, refund=st.sampled_from("abc"))
+    def reverse_a_refund(self, of: Done, refund: str) -> None:
+        """As a store's event does: there is no call for it."""
+        sql = f"select model.reverse('{of.what}', '{refund}')"
+        if self.lives(of):
+            do = lambda account: account.reverse(of.what, refund, self.now)  # noqa: E731
+            self.act(of.slot, do, purchase_row, lambda _: None, sql)
+
+    # keys
+
+    @rule(call=calls)
+    def call_again(self, call: Done) -> None:
+        """However much later: the first answer, and nothing moves."""
+        self.tell(call.sql, call.wanted if self.lives(call) else {"refused": "account_not_found"})
+
+    @rule(of=calls, which=st.sampled_from(["consume", "add", "reserve"]))
+    def use_the_key_for_something_else(self, of: Done, which: str) -> None:
+        function = {"consume": "consume_credit_for", "add": "add_credits_for", "reserve": "reserve_credits_for"}[which]
+        sql = call(function, user_id=of.user, amount=999, idempotency_key=of.key)
+        self.tell(sql, {"refused": "idempotency_key_reused" if self.lives(of) else "account_not_found"})
+
+    # the end
+
+    def teardown(self) -> None:
+        if not self.story:
+            return
+        for account in self.accounts.values():
+            account.settle(self.now)
+        self.tell("select to_jsonb(r) from public.run_maintenance() as r", {})
+        for slot, account in self.accounts.items():
+            self.tell(
+                "select jsonb_agg(to_jsonb(t) order by t.seq) from public.credit_transactions as t"
+                f" where t.user_id = '{self.user(slot)}'",
+                [ledger_row(row) for row in account.rows],
+            )
+        self.tell("select jsonb_agg(to_jsonb(v)) from credits_private.verify_ledger(null) as v", None)
+        self.arena.play(self.story)
+
+
+def play(arena: Arena, stories: int, seed_of: int, *, shrink: bool = True) -> None:
+    """So many stories of STEPS_A_STORY steps; the same ones for the same seed."""
+    Ledger.arena = arena
+    run_state_machine_as_test(
+        seed(seed_of)(Ledger),
+        settings=settings(
+            max_examples=stories,
+            stateful_step_count=STEPS_A_STORY,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate, *([Phase.shrink] if shrink else [])],
+            suppress_health_check=list(HealthCheck),
+            print_blob=False,
+            report_multiple_bugs=False,
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def arena(templates: Templates) -> Iterator[Arena]:
+    with templates.clone("plain") as database, database.connect() as connection:
+        connection.execute(SETUP)
+        yield Arena(connection)
+
+
+def test_the_ledger_does_what_the_model_does(arena: Arena) -> None:
+    started = time.monotonic()
+    while arena.steps < 5000:
+        play(arena, 110, SEED)
+    speed = arena.steps / (time.monotonic() - started)
+    print(f"\n{arena.steps:,} steps in {arena.stories:,} stories, {speed:,.0f} steps/s")
