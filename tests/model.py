@@ -24,6 +24,7 @@ class Lot:
     seq: int
     expires_at: datetime
     free: int
+    expired: int = 0
 
 
 Taken = Lot | None  # where one credit came from; None: from those that never expire
@@ -36,7 +37,7 @@ class Row:
     amount: int
     balance_after: int
     at: datetime
-    taken: list[Taken] = field(default_factory=list)  # what a consumption has not given back yet, in order of drawing
+    taken: list[Taken] = field(default_factory=list)  # what a consumption has not given back yet, soonest expiry first
 
 
 @dataclass(eq=False)
@@ -66,8 +67,8 @@ class Purchase:
 class Grant:
     """A recurring grant; user None: for all who hold the entitlement."""
 
-    name: str
     user: int | None
+    name: str
     entitlement: str | None
     amount: int
     period: str
@@ -88,7 +89,8 @@ class Held:
 class Notice:
     user: int
     payload: dict[str, int]
-    leased_until: datetime | None = None
+    at: datetime
+    claimable_at: datetime
     attempts: int = 0
 
 
@@ -109,6 +111,11 @@ def soonest(lot: Lot) -> tuple[datetime, int]:
     return lot.expires_at, lot.seq
 
 
+def in_order(taken: list[Taken]) -> None:
+    """As they are drawn: the soonest expiry first, what never expires last."""
+    taken.sort(key=lambda coin: (1,) if coin is None else (0, *soonest(coin)))
+
+
 class Account:
     def __init__(self, user: int, grants: list[Grant], notices: list[Notice]) -> None:
         self.user, self.grants, self.notices = user, grants, notices
@@ -118,7 +125,7 @@ class Account:
         self.holds: list[Hold] = []
         self.purchases: dict[str, Purchase] = {}
         self.entitlements: dict[str, Held] = {}
-        self.granted: dict[tuple[str, datetime], datetime] = {}  # name and period of what was granted, and when
+        self.granted: set[tuple[object, ...]] = set()
         self.alert_below: int | None = None
 
     @property
@@ -145,7 +152,7 @@ class Account:
         self.rows.append(row)
         if type == "consumption" and self.alert_below is not None and before >= self.alert_below > row.balance_after:
             payload = {"credits_remaining": row.balance_after, "alert_below": self.alert_below, "seq": row.seq}
-            self.notices.append(Notice(self.user, payload))
+            self.notices.append(Notice(self.user, payload, at, at))
         return row
 
     def draw(self, amount: int) -> list[Taken]:
@@ -165,20 +172,32 @@ class Account:
         else:
             coin.free += 1
 
-    def cover_debt(self) -> None:
-        """Credits that would expire pay what is owed, first the free ones, then those that holds have set aside."""
+    def cover_debt(self, taken: list[Taken] | None = None) -> None:
+        """Credits that would expire pay what is owed, first the free ones, then those that holds have set aside.
+
+        So whoever made the debt took them, and not credits that never expire.
+        """
+        paid: list[Taken] = []
         for lot in sorted(self.lots, key=soonest):
             while self.rest < 0 and lot.free:
                 lot.free -= 1
                 self.rest += 1
-        backing = [(soonest(lot), hold, lot) for hold in self.active() for lot in hold.coins]
-        for _, hold, lot in sorted(backing, key=lambda coin: coin[0]):
+                paid.append(lot)
+        backing = [(soonest(lot), n, hold, lot) for n, hold in enumerate(self.holds) for lot in hold.coins]
+        for _, _, hold, lot in sorted(backing, key=lambda coin: coin[:2]):
             if self.rest < 0:
                 hold.coins.remove(lot)
                 self.rest += 1
+                paid.append(lot)
+        if taken is not None:
+            for coin in paid:
+                taken.remove(None)
+                taken.append(coin)
+            in_order(taken)
 
     def expire(self, lot: Lot, at: datetime) -> None:
         amount, lot.free = lot.free, 0
+        lot.expired += amount
         self.post("expiration", -amount, at)
 
     def expire_what_came_back(self, now: datetime) -> None:
@@ -188,36 +207,34 @@ class Account:
 
     # time
 
-    def holds_entitlement(self, grant: Grant, at: datetime) -> bool:
-        held = self.entitlements.get(grant.entitlement or "")
-        return held is not None and held.since <= at and (held.until is None or held.until > at)
+    def key(self, grant: Grant, at: datetime) -> tuple[object, ...]:
+        return grant.user is None, grant.name, grant.period, period_start(grant.period, at)
 
     def instant(self, grant: Grant, now: datetime) -> datetime | None:
-        """When the grant of the current period counts for this user, if it does and is not written yet."""
-        start = period_start(grant.period, now)
-        if (grant.name, start) in self.granted:
-            return None
+        """When a grant of the present period counts for this user, if it does and is not written yet."""
+        at = max(period_start(grant.period, now), grant.starts_at)
+        until = [grant.ends_at]
         if grant.user is None:
             held = self.entitlements.get(grant.entitlement or "")
             if held is None:
                 return None
-            at = max(start, grant.starts_at, held.since)
-            if held.until is not None and held.until <= at:
-                return None
-        elif grant.user == self.user:
-            at = max(start, grant.starts_at)
-        else:
+            at = max(at, held.since)
+            until.append(held.until)
+        elif grant.user != self.user:
             return None
-        return at if grant.ends_at is None or at < grant.ends_at else None
+        if self.key(grant, now) in self.granted or any(end is not None and end <= at for end in until):
+            return None
+        return at
 
     def first_due(self, now: datetime) -> tuple[datetime, Lot | Hold | Grant] | None:
         due: list[tuple[datetime, int, tuple[object, ...], Lot | Hold | Grant]] = []
-        due += [(lot.expires_at, 0, (lot.seq,), lot) for lot in self.lots if lot.free and lot.expires_at <= now]
-        due += [(hold.expires_at, 1, (hold.name,), hold) for hold in self.active() if hold.expires_at <= now]
+        due += [(lot.expires_at, 0, soonest(lot), lot) for lot in self.lots if lot.free and lot.expires_at <= now]
+        holds = [(n, hold) for n, hold in enumerate(self.holds) if hold.status == "active"]
+        due += [(hold.expires_at, 1, (n,), hold) for n, hold in holds if hold.expires_at <= now]
         for grant in self.grants:
             at = self.instant(grant, now)
             if at is not None and at <= now:
-                due.append((at, 2, (grant.name,), grant))
+                due.append((at, 2, (grant.user is not None, grant.name, grant.period), grant))
         if not due:
             return None
         at, _, _, what = min(due, key=lambda each: each[:3])
@@ -235,7 +252,7 @@ class Account:
                 self.grant(what, at)
 
     def grant(self, grant: Grant, at: datetime) -> None:
-        self.granted[grant.name, period_start(grant.period, at)] = at
+        self.granted.add(self.key(grant, at))
         row = self.post("monthly_bonus" if grant.period == "month" else "bonus", grant.amount, at)
         if grant.rollover:
             self.rest += grant.amount
@@ -250,22 +267,24 @@ class Account:
         hold.coins = []
         self.expire_what_came_back(at)
 
+    def copy(self) -> Account:
+        return copy.deepcopy(self, {id(self.grants): self.grants, id(self.notices): self.notices})
+
     def seen(self, now: datetime) -> Account:
         """The account as a read at this instant must show it, whatever was written by then."""
         if not self.first_due(now):
             return self
-        found = copy.deepcopy(self, {id(self.grants): self.grants, id(self.notices): []})
+        found = self.copy()
         found.settle(now)
         return found
 
-    def monthly_bonus(self, now: datetime) -> int:
-        return 0
+    def balance_at(self, at: datetime) -> int:
+        """The ledger up to then, and what had fallen due by then."""
+        written = next((row.balance_after for row in reversed(self.rows) if row.at <= at), 0)
+        return written + sum(row.amount for row in self.seen(at).rows[len(self.rows) :])
 
     def last_bonus(self) -> datetime | None:
         return next((row.at for row in reversed(self.rows) if row.type == "monthly_bonus"), None)
-
-    def balance_at(self, at: datetime) -> int:
-        return next((row.balance_after for row in reversed(self.rows) if row.at <= at), 0)
 
     # operations
 
@@ -354,12 +373,13 @@ class Account:
         for lot in hold.coins:
             lot.free += 1
         hold.coins = []
-        self.cover_debt()
         self.expire_what_came_back(now)
+        self.cover_debt(row.taken)
         return row
 
     def release(self, name: str, now: datetime) -> Hold:
-        self.settle(now)
+        if self.hold(name).status == "active":
+            self.settle(now)
         hold = self.hold(name)
         if hold.status == "captured":
             raise Refused("hold_not_active")
@@ -391,14 +411,16 @@ class Account:
 
     def follow(self, purchase: Purchase, now: datetime) -> None:
         """As much goes back as refunds that stand add up to."""
-        self.settle(now)
         stand = [credits for refund, credits in purchase.refunds.items() if refund not in purchase.reversed]
         target = sum(purchase.credits if credits is None else credits for credits in stand)
         change = min(target, purchase.credits) - purchase.back
+        if change == 0:
+            return
+        self.settle(now)
         purchase.back += change
         if change > 0:
             self.claw_back(purchase, change, now)
-        elif change < 0:
+        else:
             self.post("clawback_reversal", -change, now)
             for _ in range(-change):
                 self.give(purchase.taken.pop())
@@ -406,11 +428,61 @@ class Account:
             self.expire_what_came_back(now)
 
     def claw_back(self, purchase: Purchase, amount: int, now: datetime) -> None:
+        lot = purchase.lot
+        if lot and lot.expired:
+            again = min(lot.expired, amount)  # or they would be taken twice
+            lot.expired -= again
+            lot.free += again
+            self.post("admin_adjustment", again, now)
         self.post("clawback", -amount, now)
-        while purchase.lot and purchase.lot.free and amount:
-            purchase.lot.free -= 1
-            purchase.taken.append(purchase.lot)
-            amount -= 1
-        self.rest -= amount
-        purchase.taken += [None] * amount
-        self.cover_debt()
+        for _ in range(amount):
+            if lot and lot.free:
+                lot.free -= 1
+                purchase.taken.append(lot)
+            else:
+                self.rest -= 1
+                purchase.taken.append(None)
+        in_order(purchase.taken)
+        self.cover_debt(purchase.taken)
+
+    # what falls due later
+
+    def entitle(self, entitlement: str, until: datetime | None, now: datetime) -> Held:
+        if any(grant.entitlement == entitlement for grant in self.grants):
+            self.settle(now)
+        held = self.entitlements.setdefault(entitlement, Held(now, until))
+        if held.until is not None and held.until <= now and held.until != until:
+            held.since = now
+        held.until = until
+        return held
+
+
+def set_grant(grants: list[Grant], new: Grant, now: datetime) -> Grant:
+    """Puts a recurring grant in force: at once, or when the present period of the one with its name is over."""
+    old = max((g for g in grants if (g.user, g.name) == (new.user, new.name)), key=lambda g: g.starts_at, default=None)
+    figures = [(g.entitlement, g.amount, g.period, g.rollover) for g in (old, new) if g]
+    if old is None:
+        pass
+    elif figures[0] == figures[1] and old.ends_at is None:
+        return old
+    elif old.starts_at > now:
+        grants.remove(old)
+        new.starts_at = old.starts_at
+    elif old.ends_at is None or old.ends_at > now:
+        new.starts_at = old.ends_at = period_end(old.period, now)
+    elif old.starts_at == now:
+        new.starts_at = now + timedelta(microseconds=1)  # one of that name has begun and ended at this instant
+    grants.append(new)
+    return new
+
+
+def end_grant(grants: list[Grant], user: int | None, name: str, now: datetime) -> Grant:
+    named = [grant for grant in grants if (grant.user, grant.name) == (user, name)]
+    found = [g for g in named if g.starts_at <= now and (g.ends_at is None or g.ends_at > now)]
+    if not found:
+        raise Refused("grant_not_found")
+    for grant in named:
+        if grant.starts_at > now:
+            grants.remove(grant)
+    found[0].ends_at = now
+    return found[0]

@@ -32,7 +32,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from model import Account, Grant, Hold, Notice, Purchase, Refused, Row, period_end
+from model import Account, Grant, Hold, Lot, Notice, Purchase, Refused, Row, end_grant, period_end, set_grant
 
 SEED = os.environ.get("SEED", "1")
 STEPS = int(os.environ.get("STEPS", "5000"))
@@ -79,12 +79,39 @@ SETUP = """
     return (select to_jsonb(p) from public.purchase_transactions as p where p.transaction_id = p_transaction);
   end
   $$;
+  create function model.maintain(p_items integer) returns jsonb language plpgsql as $$
+  declare
+    v_report public.maintenance_report;
+    v_sum public.maintenance_report := row(0, 0, 0, 0, 0, 0);
+  begin
+    loop
+      v_report := public.run_maintenance(p_items);
+      v_sum.expirations := v_sum.expirations + v_report.expirations;
+      v_sum.holds := v_sum.holds + v_report.holds;
+      v_sum.grants := v_sum.grants + v_report.grants;
+      exit when v_report.accounts = 0;
+    end loop;
+    return to_jsonb(v_sum);
+  end
+  $$;
+  -- ids in the order of making: where SQL goes by the id, because two of a kind are of one instant, the model knows how
+  create sequence model.ids;
+  create function model.number() returns trigger language plpgsql as $$
+  begin
+    new.id := lpad(nextval('model.ids')::text, 32, '0');
+    return new;
+  end
+  $$;
+  create trigger number before insert on public.credit_holds for each row execute function model.number();
+  create trigger number before insert on credits_private.outbox for each row execute function model.number();
+  select credits_private.set_product('any', 'pack', 20, 0, 0, null, null, null, null, null, null);
+  select credits_private.set_product('any', 'season', 20, 0, 0, null, null, null, '20 days', null, null);
   -- what every reader sees of these users now, swept or not
   create function model.look(p_users uuid[]) returns jsonb language sql as $$
     select jsonb_agg(
       jsonb_build_array(
         c.credits_remaining, c.credits_held, public.credits_available(c), public.credits_available(a), c.total_credits,
-        c.used_credits, c.monthly_bonus_credits, c.last_bonus_date,
+        c.used_credits, c.last_bonus_date,
         public.get_balance_at_for(u.id, credits_private.now())
       )
       order by u.n
@@ -208,6 +235,8 @@ LIFETIMES = st.sampled_from([timedelta(**{unit: n}) for unit, n in (
 )])  # fmt: skip
 SLOTS = st.sampled_from([0, 0, 0, 1, 1, 2])
 AMOUNTS = st.integers(1, 12)
+ENTITLEMENTS = st.sampled_from(["gold", "gold", "silver"])
+FIGURES = st.tuples(st.integers(4, 6), st.sampled_from(["day", "week", "month"]), st.sampled_from([False, False, True]))
 T = TypeVar("T")
 
 
@@ -234,6 +263,17 @@ def ledger_row(row: Row) -> dict[str, Any]:
     return {
         "seq": row.seq, "type": row.type, "amount": row.amount, "balance_after": row.balance_after,
         "created_at": row.at,
+    }  # fmt: skip
+
+
+def lot_row(lot: Lot) -> dict[str, Any]:
+    return {"seq": lot.seq, "remaining": lot.free, "expires_at": lot.expires_at}
+
+
+def grant_row(grant: Grant) -> dict[str, Any]:
+    return {
+        "name": grant.name, "entitlement": grant.entitlement, "amount": grant.amount, "period": grant.period,
+        "rollover": grant.rollover, "starts_at": grant.starts_at, "ends_at": grant.ends_at,
     }  # fmt: skip
 
 
@@ -277,6 +317,7 @@ class Ledger(RuleBasedStateMachine):
         self.grants: list[Grant] = []
         self.notices: list[Notice] = []
         self.accounts: dict[int, Account] = {}
+        self.shown: dict[str, dict[datetime, int]] = {}  # what each user was last shown at each instant
         self.generation = [0, 0, 0]
         self.names = 0
 
@@ -292,14 +333,15 @@ class Ledger(RuleBasedStateMachine):
     def tell(self, sql: str, wanted: Any) -> None:
         """Notes what this SQL must answer, and what the accounts must look like after it."""
         look: list[Any] = []
-        for _, account in sorted(self.accounts.items()):
+        for slot, account in sorted(self.accounts.items()):
             seen = account.seen(self.now)
             used = -sum(row.amount for row in seen.rows if row.type in ("consumption", "refund"))
             available = seen.available
             look.append([
-                seen.balance, seen.held, available, available, seen.balance + used, used,
-                seen.monthly_bonus(self.now), seen.last_bonus(), seen.balance,
+                seen.balance, seen.held, available, available, seen.balance + used, used, seen.last_bonus(),
+                seen.balance,
             ])  # fmt: skip
+            self.shown.setdefault(self.user(slot), {})[self.now] = seen.balance
         users = tuple(self.user(slot) for slot in sorted(self.accounts))
         self.story.append(Step(self.now, sql, written(wanted), users, written(look)))
 
@@ -307,12 +349,13 @@ class Ledger(RuleBasedStateMachine):
         self, slot: int, do: Callable[[Account], T], shown: Callable[[T], Any], what: Callable[[T], Any], sql: str,
         key: str | None = None,
     ) -> Any:  # fmt: skip
-        """Does it to the account as it is by now, and tells. What is refused leaves no trace, nor what fell due."""
+        """Does it, and tells. What is refused leaves no trace, not even of what it found due."""
         if slot not in self.accounts:
             self.tell(sql, {"refused": "account_not_found"})
             return multiple()
-        account = self.accounts[slot].seen(self.now)
-        account.notices = self.notices
+        account = self.accounts[slot]
+        if account.first_due(self.now):
+            account = account.copy()
         try:
             made = do(account)
         except Refused as refused:
@@ -494,12 +537,127 @@ class Ledger(RuleBasedStateMachine):
             do = lambda account: account.reverse(of.what, refund, self.now)  # noqa: E731
             self.act(of.slot, do, purchase_row, lambda _: None, sql)
 
+    # what comes again, and who looks after it
+
+    @rule(slot=SLOTS, name=st.sampled_from(["daily", "plan"]), grant=FIGURES)
+    def set_grant(self, slot: int, name: str, grant: tuple[int, str, bool]) -> None:
+        amount, period, rollover = grant
+        sql = call(
+            "set_recurring_grant", name=name, amount=amount, period=period, user_id=self.user(slot), rollover=rollover
+        )
+
+        def do(account: Account) -> Grant:
+            account.settle(self.now)
+            return set_grant(self.grants, Grant(slot, name, None, amount, period, rollover, self.now), self.now)
+
+        self.act(slot, do, grant_row, lambda grant: grant.name, sql)
+
+    @rule(name=st.sampled_from(["pro", "plan"]), grant=FIGURES, entitlement=ENTITLEMENTS)
+    def set_grant_for_holders(self, name: str, grant: tuple[int, str, bool], entitlement: str) -> None:
+        amount, period, rollover = grant
+        sql = call(
+            "set_recurring_grant", name=name, amount=amount, period=period, entitlement=entitlement, rollover=rollover
+        )
+        new = Grant(None, name, entitlement, amount, period, rollover, self.now)
+        self.tell(sql, grant_row(set_grant(self.grants, new, self.now)))
+
+    @rule(slot=SLOTS, name=st.sampled_from(["daily", "plan"]))
+    def end_grant(self, slot: int, name: str) -> None:
+        sql = call("end_recurring_grant", name=name, user_id=self.user(slot))
+
+        def do(account: Account) -> Grant:
+            account.settle(self.now)
+            return end_grant(self.grants, slot, name, self.now)
+
+        self.act(slot, do, grant_row, lambda grant: grant.name, sql)
+
+    @rule(name=st.sampled_from(["pro", "plan"]))
+    def end_grant_for_holders(self, name: str) -> None:
+        sql = call("end_recurring_grant", name=name)
+        try:
+            self.tell(sql, grant_row(end_grant(self.grants, None, name, self.now)))
+        except Refused as refused:
+            self.tell(sql, {"refused": str(refused)})
+
+    @rule(slot=SLOTS, entitlement=ENTITLEMENTS, lasts=st.none() | LIFETIMES | st.just(timedelta(0)))
+    def entitle(self, slot: int, entitlement: str, lasts: timedelta | None) -> None:
+        until = None if lasts is None else self.now + lasts
+        sql = call("grant_entitlement_for", user_id=self.user(slot), entitlement=entitlement, active_until=until)
+        self.act(
+            slot,
+            lambda account: account.entitle(entitlement, until, self.now),
+            lambda held: {"active_until": held.until, "active_since": held.since},
+            lambda held: None,
+            sql,
+        )
+
+    @rule(batches=st.booleans())
+    def maintain(self, batches: bool) -> None:
+        wanted = {"expirations": 0, "holds": 0, "grants": 0}
+        for account in self.accounts.values():
+            rows, holds = len(account.rows), len(account.active())
+            account.settle(self.now)
+            new = [row.type for row in account.rows[rows:]]
+            wanted["expirations"] += new.count("expiration")
+            wanted["grants"] += len(new) - new.count("expiration")
+            wanted["holds"] += holds - len(account.active())
+        self.tell(f"select model.maintain({1 if batches else 1000})", wanted)
+
+    @rule(slot=SLOTS, which=st.integers(0, 40))
+    def look_back(self, slot: int, which: int) -> None:
+        """What was shown at an instant is what was so, ever after."""
+        if slot in self.accounts:
+            shown = list(self.shown[self.user(slot)].items())
+            at, balance = shown[which % len(shown)]
+            self.tell(call("get_balance_at_for", user_id=self.user(slot), at=at), balance)
+
+    @rule(slot=SLOTS, ago=DELAYS)
+    def look_back_at_any_time(self, slot: int, ago: timedelta) -> None:
+        if slot in self.accounts:
+            at = self.now - ago
+            self.tell(call("get_balance_at_for", user_id=self.user(slot), at=at), self.accounts[slot].balance_at(at))
+
+    # notices
+
+    @rule(slot=SLOTS, below=st.none() | st.integers(-3, 20))
+    def set_alert(self, slot: int, below: int | None) -> None:
+        def do(account: Account) -> Account:
+            account.alert_below = below
+            return account
+
+        sql = call("set_alert_for", user_id=self.user(slot), alert_below=below)
+        self.act(slot, do, lambda account: {"alert_below": below}, lambda account: None, sql)
+
+    @rule(most=st.sampled_from([1, 100]))
+    def claim(self, most: int) -> None:
+        waiting = [notice for notice in self.notices if notice.claimable_at <= self.now]
+        claimed = sorted(waiting, key=lambda notice: notice.claimable_at)[:most]
+        for notice in claimed:
+            notice.claimable_at, notice.attempts = self.now + timedelta(minutes=5), notice.attempts + 1
+        items = [
+            {"kind": "low_balance", "user_id": self.user(n.user), "payload": n.payload, "attempts": n.attempts}
+            for n in sorted(claimed, key=lambda notice: notice.at)
+        ]
+        self.tell(f"select jsonb_agg(to_jsonb(i)) from public.claim_outbox({most}) as i", items or None)
+
+    @rule()
+    def acknowledge(self) -> None:
+        done = [notice for notice in self.notices if notice.attempts]
+        self.notices[:] = [notice for notice in self.notices if not notice.attempts]
+        ids = "select o.id from credits_private.outbox as o where o.attempts > 0"
+        self.tell(f"select to_jsonb(public.ack_outbox(array({ids})))", len(done))
+
     # keys
 
     @rule(call=calls)
     def call_again(self, call: Done) -> None:
-        """However much later: the first answer, and nothing moves."""
-        self.tell(call.sql, call.wanted if self.lives(call) else {"refused": "account_not_found"})
+        """However much later: the first answer, and nothing moves. Of a hold the row as it stands."""
+        if not self.lives(call):
+            self.tell(call.sql, {"refused": "account_not_found"})
+        elif "reserve_credits_for" in call.sql:
+            self.tell(call.sql, hold_row(self.accounts[call.slot].hold(call.what)))
+        else:
+            self.tell(call.sql, call.wanted)
 
     @rule(of=calls, which=st.sampled_from(["consume", "add", "reserve"]))
     def use_the_key_for_something_else(self, of: Done, which: str) -> None:
@@ -509,19 +667,30 @@ class Ledger(RuleBasedStateMachine):
 
     # the end
 
+    @rule()
+    def verify(self) -> None:
+        self.tell("select jsonb_agg(to_jsonb(v)) from credits_private.verify_ledger(null) as v", None)
+
     def teardown(self) -> None:
         if not self.story:
             return
-        for account in self.accounts.values():
-            account.settle(self.now)
-        self.tell("select to_jsonb(r) from public.run_maintenance() as r", {})
+        self.maintain(batches=False)
         for slot, account in self.accounts.items():
+            user = f"user_id = '{self.user(slot)}'"
             self.tell(
-                "select jsonb_agg(to_jsonb(t) order by t.seq) from public.credit_transactions as t"
-                f" where t.user_id = '{self.user(slot)}'",
+                f"select jsonb_agg(to_jsonb(t) order by t.seq) from public.credit_transactions as t where t.{user}",
                 [ledger_row(row) for row in account.rows],
             )
-        self.tell("select jsonb_agg(to_jsonb(v)) from credits_private.verify_ledger(null) as v", None)
+            self.tell(
+                f"select jsonb_agg(to_jsonb(h) order by h.id) from public.credit_holds as h where h.{user}",
+                [hold_row(hold) for hold in account.holds] or None,
+            )
+            self.tell(
+                "select jsonb_agg(to_jsonb(l) order by l.seq) from credits_private.credit_lots as l"
+                f" where l.{user} and l.remaining > 0",
+                [lot_row(lot) for lot in account.lots if lot.free] or None,
+            )
+        self.verify()
         self.arena.play(self.story)
 
 
