@@ -17,6 +17,7 @@ declare
   v_transactions bigint := 0::bigint;
   v_purchases bigint := 0::bigint;
   v_entitlements bigint := 0::bigint;
+  v_holds bigint := 0::bigint;
   v_accounts bigint := 0::bigint;
   v_users bigint := 0::bigint;
   v_receipt public.account_deletion;
@@ -35,6 +36,7 @@ begin
     select count(*) into v_transactions from public.credit_transactions as t where t.user_id = p_user_id;
     select count(*) into v_purchases from public.purchase_transactions as p where p.user_id = p_user_id;
     select count(*) into v_entitlements from public.user_entitlements as e where e.user_id = p_user_id;
+    select count(*) into v_holds from public.credit_holds as h where h.user_id = p_user_id;
     delete from auth.users as u where u.id = p_user_id;
     get diagnostics v_users = row_count;
   end if;
@@ -45,6 +47,7 @@ begin
     'auth.users', v_users,
     'public.user_credits', v_accounts,
     'public.credit_transactions', v_transactions,
+    'public.credit_holds', v_holds,
     'public.purchase_transactions', v_purchases,
     'public.user_entitlements', v_entitlements
   );

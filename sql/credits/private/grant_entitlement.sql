@@ -13,6 +13,7 @@ create or replace function credits_private.grant_entitlement(
 as $$
 declare
   v_row public.user_entitlements;
+  v_now pg_catalog.timestamptz;
 begin
   if (length(p_entitlement) between 1 and 100) is not true then
     raise exception using
@@ -22,11 +23,12 @@ begin
       hint = 'An entitlement is a word of 1 to 100 characters.';
   end if;
   perform credits_private.lock_account(p_user_id);
+  v_now := credits_private.now();
   insert into public.user_entitlements as e (
-    user_id, entitlement, active_until, source, granted_by, granted_until, updated_at
+    user_id, entitlement, active_until, source, granted_by, granted_until, updated_at, active_since
   )
   values (
-    p_user_id, p_entitlement, p_active_until, p_granted_by, p_granted_by, p_active_until, credits_private.now()
+    p_user_id, p_entitlement, p_active_until, p_granted_by, p_granted_by, p_active_until, v_now, v_now
   )
   on conflict (user_id, entitlement) do update
   set

@@ -1,4 +1,6 @@
--- grant_purchase: posts the ledger row of a purchase that was paid for. The key of the row is the second guard against twice.
+-- grant_purchase: posts the ledger row of a purchase that was paid for, and makes its lot where its credits expire.
+--
+-- The key of the row is the second guard against twice. The caller holds the lock of the balance.
 
 create or replace function credits_private.grant_purchase(
   p_purchase public.purchase_transactions
@@ -8,11 +10,14 @@ create or replace function credits_private.grant_purchase(
   volatile
   set search_path = ''
 as $$
+declare
+  v_row public.credit_transactions;
 begin
   if p_purchase.credits = 0 then
     return null;
   end if;
-  return (credits_private.post(
+  perform credits_private.settle_account(p_purchase.user_id);
+  v_row := credits_private.post(
     p_purchase.user_id, 'purchase', p_purchase.credits, 'Purchase of ' || p_purchase.product_id,
     credits_private.name_purchase(p_purchase),
     'credits:purchase:' || encode(
@@ -24,7 +29,11 @@ begin
       )),
       'hex'
     )
-  )).seq;
+  );
+  if p_purchase.credits_expire_at is not null then
+    perform credits_private.make_lot(v_row, p_purchase.credits_expire_at);
+  end if;
+  return v_row.seq;
 end;
 $$;
 

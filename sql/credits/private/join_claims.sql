@@ -58,9 +58,8 @@ begin
           hint = 'Two names of one transaction were credited to two accounts.';
       end if;
       if v_purchase.seq is not null and v_purchase.credits > v_purchase.refunded_credits then
-        perform credits_private.post(
-          v_purchase.user_id, 'clawback', v_purchase.refunded_credits - v_purchase.credits,
-          'Second record of ' || v_purchase.product_id, credits_private.name_purchase(v_purchase), null
+        perform credits_private.adjust_purchase(
+          v_purchase, v_purchase.refunded_credits - v_purchase.credits, 'Second record of ' || v_purchase.product_id
         );
       end if;
       perform credits_private.refresh_entitlements(

@@ -1,7 +1,7 @@
 -- post: moves a locked balance and writes the ledger row that says so.
 --
 -- For operations that have checked their arguments and hold the lock. The row is numbered here, under the
--- lock, so the ledger's own trigger has nothing left to do.
+-- lock, so the ledger's own trigger has nothing left to do. Lots are the caller's business.
 
 create or replace function credits_private.post(
   p_user_id uuid,
@@ -9,7 +9,9 @@ create or replace function credits_private.post(
   p_amount bigint,
   p_description text,
   p_metadata jsonb,
-  p_idempotency_key text
+  p_idempotency_key text,
+  p_at timestamptz default null,
+  p_may_owe boolean default false
 )
   returns public.credit_transactions
   language plpgsql
@@ -17,7 +19,7 @@ create or replace function credits_private.post(
   set search_path = ''
 as $$
 declare
-  v_account public.user_credits := credits_private.move_balance(p_user_id, p_type, p_amount);
+  v_account public.user_credits := credits_private.move_balance(p_user_id, p_type, p_amount, p_at, p_may_owe);
   v_row public.credit_transactions;
 begin
   insert into public.credit_transactions as t (
@@ -32,8 +34,8 @@ begin
 end;
 $$;
 
-comment on function credits_private.post(uuid, public.credit_transaction_type, bigint, text, jsonb, text) is
+comment on function credits_private.post(uuid, public.credit_transaction_type, bigint, text, jsonb, text, timestamptz, boolean) is
   'Moves a locked balance and returns the ledger row. Raises PT402 insufficient_credits and PT422 balance_limit.';
 
-revoke all on function credits_private.post(uuid, public.credit_transaction_type, bigint, text, jsonb, text)
+revoke all on function credits_private.post(uuid, public.credit_transaction_type, bigint, text, jsonb, text, timestamptz, boolean)
   from public, anon, authenticated, service_role;

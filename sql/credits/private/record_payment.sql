@@ -62,6 +62,9 @@ begin
     update public.purchase_transactions as p
     set
       verified_at = coalesce(p.verified_at, case when p_fact.stage = 2 then v_now end),
+      -- they last from the day on which they were paid for
+      credits_expire_at = p.credits_expire_at
+        + case when p.verified_at is null and p_fact.stage = 2 then v_now - p.created_at else '0' end,
       status = case when p.status = 'pending' and p_fact.stage = 1 then 'failed' else p.status end,
       price_cents = least(
         p.price_cents, case when p_fact.currency = coalesce(p.currency, p_fact.currency) then p_fact.price_cents end
@@ -99,6 +102,10 @@ begin
       );
     end if;
     v_purchase.created_at := v_now;
+    -- what Apple sold never expires
+    if v_claim.store <> 'app_store' then
+      v_purchase.credits_expire_at := credits_private.in_utc(v_now, v_product.expires_after);
+    end if;
     v_purchase.status :=
       case p_fact.stage when 0 then 'pending' when 1 then 'failed' else 'completed' end::public.purchase_status;
     if p_fact.stage = 2 then
@@ -107,12 +114,13 @@ begin
     end if;
     insert into public.purchase_transactions as p (
       user_id, store, environment, transaction_id, product_id, provider, status, credits, quantity, price_cents,
-      currency, entitlements, entitled_until, seq, payload, verified_at, created_at
+      currency, entitlements, entitled_until, seq, payload, verified_at, created_at, credits_expire_at
     )
     values (
       p_user_id, v_purchase.store, v_purchase.environment, v_purchase.transaction_id, v_purchase.product_id, p_provider,
       v_purchase.status, v_purchase.credits, v_purchase.quantity, p_fact.price_cents, p_fact.currency,
-      v_purchase.entitlements, p_fact.until, v_purchase.seq, p_payload, v_purchase.verified_at, v_purchase.created_at
+      v_purchase.entitlements, p_fact.until, v_purchase.seq, p_payload, v_purchase.verified_at, v_purchase.created_at,
+      v_purchase.credits_expire_at
     )
     returning p.* into v_purchase;
   end if;

@@ -2,7 +2,8 @@
 --
 -- For the entitlements that something just happened to. The longest of what was bought and not refunded (and not
 -- transferred away), and of what was granted; nothing of either, and the row goes. The last lock of a transaction, one by user,
--- because a purchase may give an entitlement to somebody whose balance is not locked.
+-- because a purchase may give an entitlement to somebody whose balance is not locked. Where a recurring grant hangs on one of
+-- them, what it gave so far is written first and next_due_at is set after, if the balance is ours or free.
 
 create or replace function credits_private.refresh_entitlements(
   p_user_id uuid,
@@ -18,11 +19,20 @@ declare
   v_store pg_catalog.text;
   v_until pg_catalog.timestamptz;
   v_row public.user_entitlements;
+  v_is_locked boolean := false;
+  v_now pg_catalog.timestamptz := credits_private.now();
 begin
   if p_user_id = '00000000-0000-0000-0000-000000000000' then
     return;
   end if;
   perform pg_advisory_xact_lock(hashtextextended('credits_private.user_entitlements:' || p_user_id::pg_catalog.text, 0));
+  if exists (select from credits_private.recurring_grants as g where g.entitlement = any (p_entitlements)) then
+    perform from public.user_credits as a where a.user_id = p_user_id for no key update skip locked;
+    v_is_locked := found;
+    if v_is_locked then
+      perform credits_private.settle_account(p_user_id);
+    end if;
+  end if;
   foreach v_name in array p_entitlements loop
     select b.store, b.until
     into v_store, v_until
@@ -59,15 +69,19 @@ begin
     elsif v_row.user_id is null
       or (v_row.active_until, v_row.source) is distinct from (nullif(v_until, 'infinity'), v_store)
     then
-      insert into public.user_entitlements as e (user_id, entitlement, active_until, source, updated_at)
-      values (p_user_id, v_name, nullif(v_until, 'infinity'), v_store, credits_private.now())
+      insert into public.user_entitlements as e (user_id, entitlement, active_until, source, updated_at, active_since)
+      values (p_user_id, v_name, nullif(v_until, 'infinity'), v_store, v_now, v_now)
       on conflict (user_id, entitlement) do update
       set
         active_until = excluded.active_until,
         source = excluded.source,
-        updated_at = excluded.updated_at;
+        updated_at = excluded.updated_at,
+        active_since = case when e.active_until <= v_now then v_now else e.active_since end;
     end if;
   end loop;
+  if v_is_locked then
+    perform credits_private.set_due(p_user_id);
+  end if;
 end;
 $$;
 

@@ -11,7 +11,7 @@ create or replace function credits_private.run_due_events(
   set search_path = ''
 as $$
 declare
-  v_report public.maintenance_report := row(0, 0);
+  v_report public.maintenance_report := row(0, 0, 0, 0, 0, 0);
   v_event record;
   v_tried public.store_event;
 begin

@@ -31,7 +31,7 @@ declare
     when p_price_cents not between 0 and 1000000000000 then 'price_cents'
     when (p_price_cents is null) <> (p_currency is null) or p_currency !~ '^[A-Z]{3}$' then 'currency'
     when length(p_entitlement) not between 1 and 100 then 'entitlement'
-    when p_expires_after is not null then 'expires_after'
+    when p_expires_after not between '1 hour' and '100 years' then 'expires_after'
     when p_active_to <= p_active_from then 'active_to'
   end;
 begin
@@ -46,10 +46,17 @@ begin
         when 'currency' then 'A price has a currency, three letters in uppercase, and a currency has a price.'
         when 'price_cents' then 'A price is a whole number of the smallest unit, 0 or more.'
         when 'entitlement' then 'An entitlement is a word of 1 to 100 characters.'
-        when 'expires_after' then 'This version keeps no expiry: leave expires_after out.'
+        when 'expires_after' then 'Credits last from an hour to 100 years; without expires_after, for ever.'
         when 'active_to' then 'A sale ends after it began.'
         else 'Credits are whole numbers from 0 to 1000000000000.'
       end;
+  end if;
+  if p_store = 'app_store' and p_expires_after is not null then
+    raise exception using
+      errcode = 'PT422',
+      message = 'expiry_not_allowed',
+      detail = json_build_object('store', p_store, 'product_id', p_product_id),
+      hint = 'Credits bought through the App Store may not expire (App Review Guidelines 3.1.1).';
   end if;
   insert into public.credit_products as p (
     store, product_id, credits, bonus_credits, trial_credits, price_cents, currency, entitlement, expires_after,
@@ -79,7 +86,7 @@ $$;
 comment on function credits_private.set_product(
   text, text, bigint, bigint, bigint, bigint, text, text, interval, timestamptz, timestamptz
 ) is
-  'Adds or changes a product and returns it. Raises 22023 invalid_argument.';
+  'Adds or changes a product and returns it. Raises 22023 invalid_argument and PT422 expiry_not_allowed.';
 
 revoke all on function credits_private.set_product(
   text, text, bigint, bigint, bigint, bigint, text, text, interval, timestamptz, timestamptz

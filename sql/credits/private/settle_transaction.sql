@@ -52,14 +52,10 @@ begin
       else 'completed'
     end::public.purchase_status;
     v_change := v_was.refunded_credits - v_purchase.refunded_credits;
-    if v_change < 0 then
-      perform credits_private.post(
-        v_was.user_id, 'clawback', v_change, 'Refund of ' || v_was.product_id, credits_private.name_purchase(v_was), null
-      );
-    elsif v_change > 0 then
-      perform credits_private.post(
-        v_was.user_id, 'clawback_reversal', v_change, 'Refund of ' || v_was.product_id || ' taken back',
-        credits_private.name_purchase(v_was), null
+    if v_change <> 0 then
+      v_was.seq := v_purchase.seq;
+      perform credits_private.adjust_purchase(
+        v_was, v_change, 'Refund of ' || v_was.product_id || case when v_change > 0 then ' taken back' else '' end
       );
     end if;
     if v_was.entitlements <> '{}' then

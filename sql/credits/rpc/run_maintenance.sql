@@ -1,7 +1,9 @@
 -- run_maintenance: tidies what time and other people left undone.
 --
--- Tries the store events that are pending or parked and due. Nothing needs it to be correct; it makes things happen sooner.
--- Call it from cron every few minutes, as often and as parallel as you like.
+-- Tries the store events that are pending or parked and due, then writes what has fallen due for balances: expiries, holds,
+-- recurring grants. Nothing needs it to be correct; it makes things happen sooner. Call it as often and as parallel as
+-- you like: it never waits for a balance that somebody else holds, and what it leaves the next call finds. Where pg_cron
+-- is, it is called every minute (schedule_maintenance); elsewhere credits-db maintain does.
 
 create or replace function public.run_maintenance(
   max_items integer default 1000
@@ -12,6 +14,11 @@ create or replace function public.run_maintenance(
   security definer
   set search_path = ''
 as $$
+declare
+  v_report public.maintenance_report;
+  v_done public.maintenance_report;
+  v_left integer;
+  v_user_id pg_catalog.uuid;
 begin
   if (max_items between 1 and 100000) is not true then
     raise exception using
@@ -20,7 +27,27 @@ begin
       detail = json_build_object('argument', 'max_items', 'value', max_items),
       hint = 'One call takes 1 to 100000 items.';
   end if;
-  return credits_private.run_due_events(max_items);
+  v_report := credits_private.run_due_events(max_items);
+  v_left := max_items - v_report.store_events - v_report.store_events_waiting;
+  perform credits_private.tell_holders(max_items);
+  for v_user_id in
+    select a.user_id
+    from credits_private.due_accounts as d
+    join public.user_credits as a on a.user_id = d.user_id
+    where d.due_at <= credits_private.now()
+    order by d.due_at
+    limit v_left
+    for no key update of a skip locked
+  loop
+    v_done := credits_private.settle_due(v_user_id, v_left);
+    v_report.accounts := v_report.accounts + v_done.accounts;
+    v_report.expirations := v_report.expirations + v_done.expirations;
+    v_report.holds := v_report.holds + v_done.holds;
+    v_report.grants := v_report.grants + v_done.grants;
+    v_left := v_left - greatest(1, v_done.expirations + v_done.holds + v_done.grants);
+    exit when v_left <= 0;
+  end loop;
+  return v_report;
 end;
 $$;
 

@@ -24,6 +24,7 @@ create table public.purchase_transactions (
   payload jsonb not null default '{}',
   verified_at timestamptz,
   created_at timestamptz not null,
+  credits_expire_at timestamptz,
   constraint purchase_transactions_pkey primary key (user_id, store, environment, transaction_id, product_id),
   constraint purchase_transactions_refund_in_range check (refunded_credits between 0 and credits)
 );
@@ -66,6 +67,8 @@ comment on column public.purchase_transactions.verified_at is
   'When the payment was confirmed; null while unpaid.';
 comment on column public.purchase_transactions.created_at is
   'When it was first recorded.';
+comment on column public.purchase_transactions.credits_expire_at is
+  'When its credits expire; null for never.';
 
 alter table public.purchase_transactions enable row level security;
 
@@ -73,5 +76,5 @@ revoke all on table public.purchase_transactions from public, anon, authenticate
 grant select on table public.purchase_transactions to service_role;
 grant select (
   user_id, store, environment, transaction_id, product_id, provider, status, credits, refunded_credits, quantity,
-  price_cents, currency, entitlements, entitled_until, seq, verified_at, created_at
+  price_cents, currency, entitlements, entitled_until, seq, verified_at, created_at, credits_expire_at
 ) on table public.purchase_transactions to authenticated;

@@ -47,6 +47,7 @@ values
   ('user_spending', 'on', 'switch', null, null, null, 'Whether users may call consume_credit themselves; off when only the server may name a price.'),
   ('sandbox', 'deny', 'text', null, null, '^(deny|allow_listed|allow)$', 'Who gets credits for test purchases: nobody (deny), the users in sandbox_users (allow_listed), or everybody (allow).'),
   ('sandbox_users', '', 'text', null, null, '^([0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}(,|$))*$', 'Ids of the users who get credits for test purchases while sandbox is allow_listed, separated by commas.'),
+  ('max_active_holds', '100', 'integer', 1, 100000, null, 'How many active holds a user may have at once.'),
   ('webhook_tolerance', '300', 'integer', 1, 86400, null, 'How many seconds the timestamp of a signed webhook may be off, either way.'),
   ('revenuecat_signature_header', 'x-revenuecat-webhook-signature', 'text', null, null, '^[a-z0-9-]{1,100}$', 'The header in which RevenueCat signs, in lowercase.')
 on conflict (name) do nothing;

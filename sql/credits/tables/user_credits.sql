@@ -19,6 +19,7 @@ create table public.user_credits (
   alert_below bigint,
   created_at timestamptz not null default credits_private.now(),
   updated_at timestamptz not null default credits_private.now(),
+  last_hold_at timestamptz,
   constraint user_credits_remaining_is_total_less_used check (credits_remaining = total_credits - used_credits),
   constraint user_credits_held_not_negative check (credits_held >= 0)
 )
@@ -45,13 +46,15 @@ comment on column public.user_credits.last_purchase_at is
 comment on column public.user_credits.last_seq is
   'The seq of the newest ledger row; 0 before the first.';
 comment on column public.user_credits.next_due_at is
-  'The first instant at which something of this user falls due; null when nothing will.';
+  'No later than the first instant at which a lot, hold or recurring grant of this user falls due; null when none will.';
 comment on column public.user_credits.alert_below is
   'The balance under which a low-balance notice is queued; null for none.';
 comment on column public.user_credits.created_at is
   'When the account was opened.';
 comment on column public.user_credits.updated_at is
   'When credits_remaining last moved: created_at of the ledger row last_seq, or of the account before the first.';
+comment on column public.user_credits.last_hold_at is
+  'When credits were last reserved; null for never.';
 
 alter table public.user_credits enable row level security;
 

@@ -12,6 +12,7 @@ create table public.user_entitlements (
   granted_by text,
   granted_until timestamptz,
   updated_at timestamptz not null,
+  active_since timestamptz not null,
   constraint user_entitlements_pkey primary key (user_id, entitlement)
 );
 
@@ -31,6 +32,8 @@ comment on column public.user_entitlements.granted_until is
   'Until when that lasts; null for ever.';
 comment on column public.user_entitlements.updated_at is
   'When the row was last changed.';
+comment on column public.user_entitlements.active_since is
+  'Since when it has been active without a break.';
 
 alter table public.user_entitlements enable row level security;
 

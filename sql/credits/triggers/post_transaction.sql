@@ -2,7 +2,7 @@
 --
 -- Fires for rows that arrive without seq, which is how a service (or the owner) adds one by hand. Keeps
 -- every rule that the RPCs keep: limits, sign by type, keys, the lock. A used key moves nothing and is left
--- to the unique index, so insert .. on conflict do nothing is a replay. Definer rights: the service that
+-- to the unique index, so insert .. on conflict do nothing is a replay. What it takes comes from lots as in a spend. Definer rights: the service that
 -- inserts may not touch balances itself.
 
 create or replace function credits_private.post_transaction()
@@ -41,7 +41,19 @@ begin
   ) then
     v_account.last_seq := v_account.last_seq + 1;
   else
+    if exists (
+      select from public.credit_holds as h where h.user_id = new.user_id and h.idempotency_key = new.idempotency_key
+    ) then
+      perform credits_private.refuse_key(new.idempotency_key, null);
+    end if;
+    perform credits_private.settle_account(new.user_id, case when v_takes then -new.amount else 0 end);
     v_account := credits_private.move_balance(new.user_id, new.type, new.amount);
+    if v_takes and v_account.next_due_at is not null then
+      if new.type in ('consumption', 'expiration') then
+        perform credits_private.draw_lots(new.user_id, -new.amount, v_account.last_seq, null);
+      end if;
+      perform credits_private.cover_debt(new.user_id, v_account.last_seq, v_account.last_seq);
+    end if;
   end if;
   new.seq := v_account.last_seq;
   new.balance_after := v_account.credits_remaining;

@@ -1,0 +1,36 @@
+-- schedule_maintenance: has pg_cron call run_maintenance every minute, where pg_cron is.
+--
+-- Called by the migration and by every push, so that it also happens when pg_cron comes later. A job of this name that is there
+-- already stays as it is: an operator may have changed it. Where there is no pg_cron it does nothing; nothing depends on it.
+
+create or replace function credits_private.schedule_maintenance()
+  returns text
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_name constant pg_catalog.text := 'credits-db maintenance';
+  v_is_there boolean;
+begin
+  if not exists (select from pg_catalog.pg_extension as e where e.extname = 'pg_cron') then
+    return null;
+  end if;
+  execute 'select exists (select from cron.job where jobname = $1)' into v_is_there using v_name;
+  if v_is_there then
+    return null;
+  end if;
+  execute 'select cron.schedule($1, $2, $3)' using v_name, '* * * * *', 'select public.run_maintenance()';
+  return 'Maintenance is scheduled: pg_cron calls run_maintenance every minute.';
+exception
+  when insufficient_privilege or undefined_table or undefined_function or invalid_schema_name then
+    return 'Maintenance is not scheduled: ' || sqlerrm || '. Run credits-db maintain from time to time.';
+end;
+$$;
+
+comment on function credits_private.schedule_maintenance() is
+  'Schedules run_maintenance with pg_cron where that is installed. What it did, in a sentence, or null where there was nothing to do.';
+
+revoke all on function credits_private.schedule_maintenance() from public, anon, authenticated, service_role;
+
+select credits_private.schedule_maintenance();

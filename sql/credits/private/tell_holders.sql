@@ -1,0 +1,61 @@
+-- tell_holders: sees that those who hold an entitlement get a new recurring grant with their next spend.
+--
+-- A batch of holders for each grant that has not come to its end yet, in the order of their ids, from where the last batch ended. Never
+-- waits for a balance: who is busy just now gets it with the next thing that falls due.
+
+create or replace function credits_private.tell_holders(
+  p_limit integer
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_now pg_catalog.timestamptz := credits_private.now();
+  v_grant credits_private.recurring_grants;
+  v_holders pg_catalog.uuid[];
+begin
+  for v_grant in
+    select g.*
+    from credits_private.recurring_grants as g
+    where g.user_id = '00000000-0000-0000-0000-000000000000' and g.told_to is not null
+    order by g.name, g.starts_at
+    for update skip locked
+  loop
+    v_holders := array(
+      select e.user_id
+      from public.user_entitlements as e
+      where e.entitlement = v_grant.entitlement and e.user_id > v_grant.told_to
+      order by e.user_id
+      limit p_limit
+    );
+    with free as (
+      select a.user_id
+      from public.user_credits as a
+      where a.user_id = any (v_holders) and (a.next_due_at is null or a.next_due_at > v_now)
+      for no key update skip locked
+    ),
+    told as (
+      update public.user_credits as a
+      set next_due_at = v_now
+      from free as f
+      where a.user_id = f.user_id
+      returning a.user_id
+    )
+    insert into credits_private.due_accounts as d (user_id, due_at)
+    select t.user_id, v_now
+    from told as t
+    on conflict (user_id) do update
+    set due_at = excluded.due_at;
+    update credits_private.recurring_grants as g
+    set told_to = case when cardinality(v_holders) = p_limit then v_holders[p_limit] end
+    where g.user_id = v_grant.user_id and g.name = v_grant.name and g.starts_at = v_grant.starts_at;
+  end loop;
+end;
+$$;
+
+comment on function credits_private.tell_holders(integer) is
+  'Puts new grants of an entitlement into next_due_at of its holders, at most p_limit of them each.';
+
+revoke all on function credits_private.tell_holders(integer) from public, anon, authenticated, service_role;
