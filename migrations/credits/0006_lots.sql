@@ -561,6 +561,7 @@ revoke all on function credits_private.queue_alert(uuid, bigint, bigint, bigint,
   from public, anon, authenticated, service_role;
 -- end
 
+-- squawk-ignore ban-drop-function
 drop function credits_private.move_balance(uuid, public.credit_transaction_type, bigint);
 
 -- from sql/credits/private/move_balance.sql
@@ -641,6 +642,7 @@ comment on function credits_private.move_balance(uuid, public.credit_transaction
 revoke all on function credits_private.move_balance(uuid, public.credit_transaction_type, bigint, timestamptz, boolean) from public, anon, authenticated, service_role;
 -- end
 
+-- squawk-ignore ban-drop-function
 drop function credits_private.post(uuid, public.credit_transaction_type, bigint, text, jsonb, text);
 
 -- from sql/credits/private/post.sql
@@ -687,6 +689,7 @@ revoke all on function credits_private.post(uuid, public.credit_transaction_type
   from public, anon, authenticated, service_role;
 -- end
 
+-- squawk-ignore ban-drop-function
 drop function credits_private.find_replay(uuid, public.credit_transaction_type, bigint, text, jsonb, text);
 
 -- from sql/credits/private/find_replay.sql
@@ -743,6 +746,7 @@ revoke all on function credits_private.find_replay(uuid, public.credit_transacti
   from public, anon, authenticated, service_role;
 -- end
 
+-- squawk-ignore ban-drop-function
 drop function credits_private.is_unused(uuid, text);
 
 -- from sql/credits/private/is_unused.sql
@@ -1811,7 +1815,7 @@ revoke all on function credits_private.refund_consumption(uuid, bigint, bigint, 
 -- reserve_credits: the engine of reserve_credits_for.
 --
 -- Lock, look for the key, settle, decide: as everywhere. The balance stays as it is and credits_held grows; the lots are taken now,
--- soonest expiry first, so that none can expire under the work.
+-- soonest expiry first, so that none can expire under the work. A replay tells of a hold that has expired, and writes nothing.
 
 create or replace function credits_private.reserve_credits(
   p_user_id uuid,
@@ -1851,6 +1855,10 @@ begin
       p_amount, credits_private.in_utc(v_hold.created_at, p_expires_in), p_description, p_metadata
     ) then
       perform credits_private.refuse_key(p_idempotency_key, null);
+    end if;
+    if v_hold.status = 'active' and v_hold.expires_at <= credits_private.now() then
+      v_hold.status := 'expired';
+      v_hold.ended_at := v_hold.expires_at;
     end if;
     return v_hold;
   end if;
@@ -3144,7 +3152,7 @@ begin
   from credits_private.credit_lots as l
   where l.user_id = p_purchase.user_id and l.seq = p_purchase.seq;
   if found then
-    select least(-sum(t.amount), -p_change)::bigint
+    select least(coalesce(-sum(t.amount), 0), -p_change)::bigint
     into v_expired
     from credits_private.lot_allocations as t
     join public.credit_transactions as e on e.user_id = t.user_id and e.seq = t.seq

@@ -33,7 +33,7 @@ begin
   from credits_private.credit_lots as l
   where l.user_id = p_purchase.user_id and l.seq = p_purchase.seq;
   if found then
-    select least(-sum(t.amount), -p_change)::bigint
+    select least(coalesce(-sum(t.amount), 0), -p_change)::bigint
     into v_expired
     from credits_private.lot_allocations as t
     join public.credit_transactions as e on e.user_id = t.user_id and e.seq = t.seq

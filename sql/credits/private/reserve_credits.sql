@@ -1,7 +1,7 @@
 -- reserve_credits: the engine of reserve_credits_for.
 --
 -- Lock, look for the key, settle, decide: as everywhere. The balance stays as it is and credits_held grows; the lots are taken now,
--- soonest expiry first, so that none can expire under the work.
+-- soonest expiry first, so that none can expire under the work. A replay tells of a hold that has expired, and writes nothing.
 
 create or replace function credits_private.reserve_credits(
   p_user_id uuid,
@@ -41,6 +41,10 @@ begin
       p_amount, credits_private.in_utc(v_hold.created_at, p_expires_in), p_description, p_metadata
     ) then
       perform credits_private.refuse_key(p_idempotency_key, null);
+    end if;
+    if v_hold.status = 'active' and v_hold.expires_at <= credits_private.now() then
+      v_hold.status := 'expired';
+      v_hold.ended_at := v_hold.expires_at;
     end if;
     return v_hold;
   end if;
