@@ -178,7 +178,8 @@ revoke all on type credits_private.due_grant from public, anon, authenticated, s
 create type credits_private.due_change as (
   credits bigint,
   freed bigint,
-  bonus_at timestamptz
+  bonus_at timestamptz,
+  next_at timestamptz
 );
 
 comment on type credits_private.due_change is
@@ -189,6 +190,8 @@ comment on column credits_private.due_change.freed is
   'Credits of holds that have expired.';
 comment on column credits_private.due_change.bonus_at is
   'The instant of the newest monthly bonus among the grants, or null.';
+comment on column credits_private.due_change.next_at is
+  'The next instant after this one at which something falls due, or null.';
 
 revoke all on type credits_private.due_change from public, anon, authenticated, service_role;
 -- end
@@ -881,6 +884,11 @@ create or replace function credits_private.find_grants(
   set search_path = ''
 as $$
 begin
+  perform from credits_private.recurring_grants as g
+  where g.user_id in (p_user_id, '00000000-0000-0000-0000-000000000000');
+  if not found then
+    return;  -- most databases have none, and need not plan around them
+  end if;
   return query
   select
     g.name,
@@ -928,13 +936,12 @@ comment on function credits_private.find_grants(uuid, timestamptz) is
 revoke all on function credits_private.find_grants(uuid, timestamptz) from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/private/next_due.sql
--- next_due: the first instant after another at which something of a user falls due.
+-- from sql/credits/private/next_end.sql
+-- next_end: the first end of a lot or of a hold of a user after an instant.
 --
--- Grants that are due and not written count with their own instant where that is later too. Lots count while there is something
--- in them, or in a hold that comes back before they end.
+-- Lots count while there is something in them, or in a hold that comes back before they end.
 
-create or replace function credits_private.next_due(
+create or replace function credits_private.next_end(
   p_user_id uuid,
   p_after timestamptz
 )
@@ -964,19 +971,15 @@ begin
       where h.user_id = p_user_id and h.status = 'active' and h.expires_at > p_after
       order by h.expires_at
       limit 1
-    ),
-    (
-      select min(case when g.is_due and g.at > p_after then g.at else g.next_at end)
-      from credits_private.find_grants(p_user_id, credits_private.now()) as g
     )
   );
 end;
 $$;
 
-comment on function credits_private.next_due(uuid, timestamptz) is
-  'The first instant after p_after at which a lot, a hold or a grant of the user falls due, or null.';
+comment on function credits_private.next_end(uuid, timestamptz) is
+  'The first instant after p_after at which a lot or a hold of the user ends, or null.';
 
-revoke all on function credits_private.next_due(uuid, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function credits_private.next_end(uuid, timestamptz) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/due_by.sql
@@ -1029,13 +1032,14 @@ create or replace function credits_private.set_due(
 as $$
 declare
   v_now pg_catalog.timestamptz := credits_private.now();
-  v_due pg_catalog.timestamptz := credits_private.next_due(p_user_id, '-infinity');
+  v_due pg_catalog.timestamptz := credits_private.next_end(p_user_id, '-infinity');
   v_monthly bigint;
 begin
-  select coalesce(sum(g.amount), 0)::bigint
-  into v_monthly
-  from credits_private.find_grants(p_user_id, v_now) as g
-  where g.period = 'month' and g.at <= v_now and g.next_at is not null;
+  select
+    least(v_due, min(case when g.is_due then g.at else g.next_at end)),
+    coalesce(sum(g.amount) filter (where g.period = 'month' and g.at <= v_now and g.next_at is not null), 0)::bigint
+  into v_due, v_monthly
+  from credits_private.find_grants(p_user_id, v_now) as g;
   update public.user_credits as a
   set
     next_due_at = v_due,
@@ -1084,13 +1088,15 @@ begin
   into v_change.freed
   from public.credit_holds as h
   where h.user_id = p_user_id and h.status = 'active' and h.expires_at <= p_at;
-  select coalesce(sum(d.amount), 0)::bigint, max(d.at) filter (where d.period = 'month')
-  into v_change.credits, v_change.bonus_at
+  select
+    coalesce(sum(d.amount) filter (where d.is_due), 0)::bigint,
+    max(d.at) filter (where d.is_due and d.period = 'month'),
+    least(credits_private.next_end(p_user_id, p_at), min(d.next_at))
+  into v_change.credits, v_change.bonus_at, v_change.next_at
   from (
-    select distinct on (g.key) g.amount, g.at, g.period
+    select distinct on (g.key, g.is_due) g.amount, g.at, g.period, g.is_due, min(g.next_at) over () as next_at
     from credits_private.find_grants(p_user_id, p_at) as g
-    where g.is_due
-    order by g.key, g.at
+    order by g.key, g.is_due, g.at
   ) as d;
   select v_change.credits - coalesce(sum(l.remaining + f.freed), 0)::bigint
   into v_change.credits
@@ -1132,27 +1138,29 @@ as $$
 declare
   v_left bigint := p_amount;
   v_part bigint;
-  v_lot record;
+  v_lot_seq bigint;
 begin
-  for v_lot in
-    select l.seq, l.remaining
-    from credits_private.credit_lots as l
-    where l.user_id = p_user_id and l.expired_at is null and l.remaining > 0
-    order by l.expires_at, l.seq
-  loop
-    v_part := least(v_left, v_lot.remaining);
+  while v_left > 0 loop
     update credits_private.credit_lots as l
-    set remaining = l.remaining - v_part
-    where l.user_id = p_user_id and l.seq = v_lot.seq;
+    set remaining = l.remaining - least(v_left, l.remaining)
+    from (
+      select s.seq, s.remaining
+      from credits_private.credit_lots as s
+      where s.user_id = p_user_id and s.expired_at is null and s.remaining > 0
+      order by s.expires_at, s.seq
+      limit 1
+    ) as f
+    where l.user_id = p_user_id and l.seq = f.seq
+    returning l.seq, f.remaining - l.remaining into v_lot_seq, v_part;
+    exit when not found;
     if p_hold_id is null then
       insert into credits_private.lot_allocations (user_id, origin_seq, seq, lot_seq, amount)
-      values (p_user_id, p_seq, p_seq, v_lot.seq, -v_part);
+      values (p_user_id, p_seq, p_seq, v_lot_seq, -v_part);
     else
       insert into credits_private.hold_lots (user_id, hold_id, lot_seq, amount)
-      values (p_user_id, p_hold_id, v_lot.seq, v_part);
+      values (p_user_id, p_hold_id, v_lot_seq, v_part);
     end if;
     v_left := v_left - v_part;
-    exit when v_left = 0;
   end loop;
 end;
 $$;
@@ -1198,7 +1206,7 @@ begin
   for v_lot in
     select s.seq, s.hold_id, s.amount
     from (
-      select l.seq, null::uuid as hold_id, l.remaining as amount, l.expires_at
+      select l.seq, null::pg_catalog.uuid as hold_id, l.remaining as amount, l.expires_at
       from credits_private.credit_lots as l
       where l.user_id = p_user_id and l.expired_at is null and l.remaining > 0
       union all
@@ -1239,14 +1247,16 @@ revoke all on function credits_private.cover_debt(uuid, bigint, bigint) from pub
 -- end
 
 -- from sql/credits/private/expire_lots.sql
--- expire_lots: takes what is left in the lots whose time has come by an instant, one ledger row a lot.
+-- expire_lots: takes what is left in the lots that end by an instant, one ledger row a lot.
 --
--- For lots that credits have just come back to, after their expiry, and for those that fall due now (settle_due). A row is dated
--- at the instant from which the credits were gone. Never makes a debt: no lot has credits while there is one.
+-- A row is dated when its credits were gone: at the end of the lot, or at p_from where they came back to it only then (a refund, a
+-- hold that ended). Never makes a debt: no lot has credits while there is one (cover_debt).
 
 create or replace function credits_private.expire_lots(
   p_user_id uuid,
-  p_at timestamptz
+  p_from timestamptz,
+  p_until timestamptz,
+  p_limit integer
 )
   returns integer
   language plpgsql
@@ -1259,17 +1269,18 @@ declare
   v_rows integer := 0;
 begin
   for v_lot in
-    select l.seq, l.remaining
+    select l.seq, l.remaining, greatest(l.expires_at, p_from) as at
     from credits_private.credit_lots as l
-    where l.user_id = p_user_id and l.expired_at is null and l.expires_at <= p_at
+    where l.user_id = p_user_id and l.expired_at is null and l.expires_at <= p_until
     order by l.expires_at, l.seq
+    limit p_limit
   loop
     update credits_private.credit_lots as l
-    set remaining = 0, expired_at = p_at
+    set remaining = 0, expired_at = v_lot.at
     where l.user_id = p_user_id and l.seq = v_lot.seq;
     if v_lot.remaining > 0 then
       v_row := credits_private.post(
-        p_user_id, 'expiration', -v_lot.remaining, 'Credits expired', jsonb_build_object('lot', v_lot.seq), null, p_at, true
+        p_user_id, 'expiration', -v_lot.remaining, 'Credits expired', jsonb_build_object('lot', v_lot.seq), null, v_lot.at, true
       );
       insert into credits_private.lot_allocations (user_id, origin_seq, seq, lot_seq, amount)
       values (p_user_id, v_row.seq, v_row.seq, v_lot.seq, v_row.amount);
@@ -1280,10 +1291,11 @@ begin
 end;
 $$;
 
-comment on function credits_private.expire_lots(uuid, timestamptz) is
-  'Writes the expiry of lots that ended by an instant, dated at it, and returns how many ledger rows that took.';
+comment on function credits_private.expire_lots(uuid, timestamptz, timestamptz, integer) is
+  'Writes the expiry of lots that end by p_until, at most p_limit of them (null for all), dated no earlier than p_from, and returns how many ledger rows that took.';
 
-revoke all on function credits_private.expire_lots(uuid, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function credits_private.expire_lots(uuid, timestamptz, timestamptz, integer)
+  from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/make_lot.sql
@@ -1374,7 +1386,7 @@ begin
     v_left := v_left - v_part;
   end loop;
   perform credits_private.cover_debt(p_user_id, p_seq, p_seq);
-  perform credits_private.expire_lots(p_user_id, p_at);
+  perform credits_private.expire_lots(p_user_id, p_at, p_at, null);
 end;
 $$;
 
@@ -1442,7 +1454,7 @@ begin
     ended_at = p_at
   where h.user_id = p_hold.user_id and h.id = p_hold.id
   returning h.* into v_hold;
-  perform credits_private.expire_lots(p_hold.user_id, p_at);
+  perform credits_private.expire_lots(p_hold.user_id, p_at, p_at, null);
   return v_hold;
 end;
 $$;
@@ -1472,58 +1484,54 @@ create or replace function credits_private.settle_due(
 as $$
 declare
   v_now pg_catalog.timestamptz := credits_private.now();
+  v_from pg_catalog.timestamptz := '-infinity';
+  v_at pg_catalog.timestamptz;
   v_report public.maintenance_report := row(0, 0, 1, 0, 0, 0);
-  v_due record;
   v_hold public.credit_holds;
   v_grant credits_private.due_grant;
   v_row public.credit_transactions;
 begin
-  for v_due in
-    select d.*
-    from (
-      select l.expires_at as at, 1 as step, null::uuid as hold_id, null::credits_private.due_grant as due
-      from credits_private.credit_lots as l
-      where l.user_id = p_user_id and l.expired_at is null and l.expires_at <= v_now
-      union all
-      select h.expires_at, 2, h.id, null
-      from public.credit_holds as h
-      where h.user_id = p_user_id and h.status = 'active' and h.expires_at <= v_now
-      union all
-      select (g.first).at, 3, null, g.first
-      from (
-        select distinct on (f.key) f as first
-        from credits_private.find_grants(p_user_id, v_now) as f
-        where f.is_due
-        order by f.key, f.at
-      ) as g
-    ) as d
-    order by d.at, d.step, d.hold_id
-    limit p_limit
   loop
-    case v_due.step
-      when 1 then
-        v_report.expirations := v_report.expirations + credits_private.expire_lots(p_user_id, v_due.at);
-      when 2 then
-        select h.* into v_hold from public.credit_holds as h where h.user_id = p_user_id and h.id = v_due.hold_id;
-        perform credits_private.end_hold(v_hold, 'expired', v_due.at, null);
-        v_report.holds := v_report.holds + 1;
-      else
-        v_grant := v_due.due;
-        v_row := credits_private.post(
-          p_user_id,
-          case v_grant.period when 'month' then 'monthly_bonus' else 'bonus' end::public.credit_transaction_type,
-          v_grant.amount,
-          'Recurring grant ' || v_grant.name,
-          jsonb_build_object('grant', v_grant.name, 'period', v_grant.period),
-          v_grant.key,
-          v_grant.at,
-          false
-        );
-        if v_grant.expires_at is not null then
-          perform credits_private.make_lot(v_row, v_grant.expires_at);
-        end if;
-        v_report.grants := v_report.grants + 1;
-    end case;
+    select h.* into v_hold
+    from public.credit_holds as h
+    where h.user_id = p_user_id and h.status = 'active' and h.expires_at <= v_now
+    order by h.expires_at, h.id
+    limit 1;
+    select g.* into v_grant
+    from credits_private.find_grants(p_user_id, v_now) as g
+    where g.is_due
+    order by g.at, g.key
+    limit 1;
+    v_at := least(v_hold.expires_at, v_grant.at, v_now);
+    v_report.expirations := v_report.expirations + credits_private.expire_lots(
+      p_user_id, v_from, v_at, p_limit - v_report.expirations - v_report.holds - v_report.grants
+    );
+    exit when v_hold.id is null and v_grant.key is null;
+    exit when v_report.expirations + v_report.holds + v_report.grants >= p_limit or p_limit is not null and exists (
+      select
+      from credits_private.credit_lots as l
+      where l.user_id = p_user_id and l.expired_at is null and l.expires_at <= v_at
+    );
+    if v_grant.key is null or v_hold.expires_at <= v_grant.at then
+      perform credits_private.end_hold(v_hold, 'expired', v_at, null);
+      v_report.holds := v_report.holds + 1;
+    else
+      v_row := credits_private.post(
+        p_user_id,
+        case v_grant.period when 'month' then 'monthly_bonus' else 'bonus' end::public.credit_transaction_type,
+        v_grant.amount,
+        'Recurring grant ' || v_grant.name,
+        jsonb_build_object('grant', v_grant.name, 'period', v_grant.period),
+        v_grant.key,
+        v_at,
+        false
+      );
+      if v_grant.expires_at is not null then
+        perform credits_private.make_lot(v_row, v_grant.expires_at);
+      end if;
+      v_report.grants := v_report.grants + 1;
+    end if;
+    v_from := v_at;
   end loop;
   perform credits_private.set_due(p_user_id);
   return v_report;
@@ -2101,7 +2109,7 @@ revoke all on function credits_private.show_grant(credits_private.recurring_gran
 -- tell_holders: sees that those who hold an entitlement get a new recurring grant with their next spend.
 --
 -- A batch of holders for each grant that has not come to its end yet, in the order of their ids, from where the last batch ended. Never
--- waits for a balance: who is busy just now gets it with the next thing that falls due.
+-- waits for a balance: who is busy just now is told by the next call.
 
 create or replace function credits_private.tell_holders(
   p_limit integer
@@ -2115,6 +2123,7 @@ declare
   v_now pg_catalog.timestamptz := credits_private.now();
   v_grant credits_private.recurring_grants;
   v_holders pg_catalog.uuid[];
+  v_busy pg_catalog.uuid;
 begin
   for v_grant in
     select g.*
@@ -2148,8 +2157,19 @@ begin
     from told as t
     on conflict (user_id) do update
     set due_at = excluded.due_at;
+    -- whoever is busy just now is told next time, and so is everybody after them
+    select a.user_id into v_busy
+    from public.user_credits as a
+    where a.user_id = any (v_holders) and (a.next_due_at is null or a.next_due_at > v_now)
+    order by a.user_id
+    limit 1;
     update credits_private.recurring_grants as g
-    set told_to = case when cardinality(v_holders) = p_limit then v_holders[p_limit] end
+    set told_to = case
+      when v_busy is not null then coalesce(
+        (select h.id from unnest(v_holders) as h (id) where h.id < v_busy order by h.id desc limit 1), g.told_to
+      )
+      when cardinality(v_holders) = p_limit then v_holders[p_limit]
+    end
     where g.user_id = v_grant.user_id and g.name = v_grant.name and g.starts_at = v_grant.starts_at;
   end loop;
 end;
@@ -2195,8 +2215,11 @@ begin
   end if;
   perform from auth.users as u where u.id = p_user_id for update;
   if found then
-    select a.* into v_account from public.user_credits as a where a.user_id = p_user_id for update;
+    perform from public.user_credits as a where a.user_id = p_user_id for update;
     get diagnostics v_accounts = row_count;
+    if found then
+      v_account := credits_private.read_account(p_user_id);
+    end if;
     select count(*) into v_transactions from public.credit_transactions as t where t.user_id = p_user_id;
     select count(*) into v_purchases from public.purchase_transactions as p where p.user_id = p_user_id;
     select count(*) into v_entitlements from public.user_entitlements as e where e.user_id = p_user_id;
@@ -2259,7 +2282,7 @@ begin
     v_account.total_credits := v_account.total_credits + v_change.credits;
     v_account.credits_held := v_account.credits_held - v_change.freed;
     v_account.last_bonus_date := coalesce(v_change.bonus_at, v_account.last_bonus_date);
-    v_account.next_due_at := credits_private.next_due(p_user_id, v_now);
+    v_account.next_due_at := v_change.next_at;
   end if;
   return v_account;
 end;
@@ -2485,7 +2508,7 @@ begin
     ) as h on h.user_id = a.user_id
   ),
   violations (user_id, seq, rule, expected, found, hold_id) as (
-    select e.user_id, e.seq, 'seq_has_gap'::pg_catalog.text, e.expected_seq::numeric, e.seq::numeric, null::uuid
+    select e.user_id, e.seq, 'seq_has_gap'::pg_catalog.text, e.expected_seq::numeric, e.seq::numeric, null::pg_catalog.uuid
     from entries as e
     where e.seq <> e.expected_seq
     union all
@@ -2783,11 +2806,11 @@ as $$
 declare
   v_account public.user_credits := credits_private.read_account(p_user_id);
   v_now pg_catalog.timestamptz := credits_private.now();
-  v_lots jsonb;
-  v_holds jsonb;
-  v_grants jsonb;
-  v_debts jsonb;
-  v_types jsonb;
+  v_lots pg_catalog.jsonb;
+  v_holds pg_catalog.jsonb;
+  v_grants pg_catalog.jsonb;
+  v_debts pg_catalog.jsonb;
+  v_types pg_catalog.jsonb;
 begin
   select coalesce(jsonb_agg(to_jsonb(s) order by s.expires_at, s.seq), '[]')
   into v_lots
@@ -3524,13 +3547,14 @@ create or replace function credits_private.run_due_events(
 as $$
 declare
   v_report public.maintenance_report := row(0, 0, 0, 0, 0, 0);
+  v_now pg_catalog.timestamptz := credits_private.now();
   v_event record;
   v_tried public.store_event;
 begin
   for v_event in
     select e.provider, e.event_id
     from credits_private.store_events as e
-    where e.retry_at <= credits_private.now()
+    where e.retry_at <= v_now
     order by e.retry_at, e.provider, e.event_id
     limit p_limit
   loop
@@ -4110,6 +4134,7 @@ declare
   v_done public.maintenance_report;
   v_left integer;
   v_user_id pg_catalog.uuid;
+  v_now pg_catalog.timestamptz;
 begin
   if (max_items between 1 and 100000) is not true then
     raise exception using
@@ -4121,11 +4146,12 @@ begin
   v_report := credits_private.run_due_events(max_items);
   v_left := max_items - v_report.store_events - v_report.store_events_waiting;
   perform credits_private.tell_holders(max_items);
+  v_now := credits_private.now();
   for v_user_id in
     select a.user_id
     from credits_private.due_accounts as d
     join public.user_credits as a on a.user_id = d.user_id
-    where d.due_at <= credits_private.now()
+    where d.due_at <= v_now
     order by d.due_at
     limit v_left
     for no key update of a skip locked

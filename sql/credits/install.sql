@@ -61,7 +61,7 @@
 \ir private/period_after.sql
 \ir private/in_utc.sql
 \ir private/find_grants.sql
-\ir private/next_due.sql
+\ir private/next_end.sql
 \ir private/due_by.sql
 \ir private/set_due.sql
 \ir private/unswept.sql

@@ -32,7 +32,7 @@ begin
   for v_lot in
     select s.seq, s.hold_id, s.amount
     from (
-      select l.seq, null::uuid as hold_id, l.remaining as amount, l.expires_at
+      select l.seq, null::pg_catalog.uuid as hold_id, l.remaining as amount, l.expires_at
       from credits_private.credit_lots as l
       where l.user_id = p_user_id and l.expired_at is null and l.remaining > 0
       union all

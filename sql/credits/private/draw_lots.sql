@@ -17,27 +17,29 @@ as $$
 declare
   v_left bigint := p_amount;
   v_part bigint;
-  v_lot record;
+  v_lot_seq bigint;
 begin
-  for v_lot in
-    select l.seq, l.remaining
-    from credits_private.credit_lots as l
-    where l.user_id = p_user_id and l.expired_at is null and l.remaining > 0
-    order by l.expires_at, l.seq
-  loop
-    v_part := least(v_left, v_lot.remaining);
+  while v_left > 0 loop
     update credits_private.credit_lots as l
-    set remaining = l.remaining - v_part
-    where l.user_id = p_user_id and l.seq = v_lot.seq;
+    set remaining = l.remaining - least(v_left, l.remaining)
+    from (
+      select s.seq, s.remaining
+      from credits_private.credit_lots as s
+      where s.user_id = p_user_id and s.expired_at is null and s.remaining > 0
+      order by s.expires_at, s.seq
+      limit 1
+    ) as f
+    where l.user_id = p_user_id and l.seq = f.seq
+    returning l.seq, f.remaining - l.remaining into v_lot_seq, v_part;
+    exit when not found;
     if p_hold_id is null then
       insert into credits_private.lot_allocations (user_id, origin_seq, seq, lot_seq, amount)
-      values (p_user_id, p_seq, p_seq, v_lot.seq, -v_part);
+      values (p_user_id, p_seq, p_seq, v_lot_seq, -v_part);
     else
       insert into credits_private.hold_lots (user_id, hold_id, lot_seq, amount)
-      values (p_user_id, p_hold_id, v_lot.seq, v_part);
+      values (p_user_id, p_hold_id, v_lot_seq, v_part);
     end if;
     v_left := v_left - v_part;
-    exit when v_left = 0;
   end loop;
 end;
 $$;

@@ -54,7 +54,7 @@ begin
     ended_at = p_at
   where h.user_id = p_hold.user_id and h.id = p_hold.id
   returning h.* into v_hold;
-  perform credits_private.expire_lots(p_hold.user_id, p_at);
+  perform credits_private.expire_lots(p_hold.user_id, p_at, p_at, null);
   return v_hold;
 end;
 $$;

@@ -31,8 +31,11 @@ begin
   end if;
   perform from auth.users as u where u.id = p_user_id for update;
   if found then
-    select a.* into v_account from public.user_credits as a where a.user_id = p_user_id for update;
+    perform from public.user_credits as a where a.user_id = p_user_id for update;
     get diagnostics v_accounts = row_count;
+    if found then
+      v_account := credits_private.read_account(p_user_id);
+    end if;
     select count(*) into v_transactions from public.credit_transactions as t where t.user_id = p_user_id;
     select count(*) into v_purchases from public.purchase_transactions as p where p.user_id = p_user_id;
     select count(*) into v_entitlements from public.user_entitlements as e where e.user_id = p_user_id;

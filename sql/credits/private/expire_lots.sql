@@ -1,11 +1,13 @@
--- expire_lots: takes what is left in the lots whose time has come by an instant, one ledger row a lot.
+-- expire_lots: takes what is left in the lots that end by an instant, one ledger row a lot.
 --
--- For lots that credits have just come back to, after their expiry, and for those that fall due now (settle_due). A row is dated
--- at the instant from which the credits were gone. Never makes a debt: no lot has credits while there is one.
+-- A row is dated when its credits were gone: at the end of the lot, or at p_from where they came back to it only then (a refund, a
+-- hold that ended). Never makes a debt: no lot has credits while there is one (cover_debt).
 
 create or replace function credits_private.expire_lots(
   p_user_id uuid,
-  p_at timestamptz
+  p_from timestamptz,
+  p_until timestamptz,
+  p_limit integer
 )
   returns integer
   language plpgsql
@@ -18,17 +20,18 @@ declare
   v_rows integer := 0;
 begin
   for v_lot in
-    select l.seq, l.remaining
+    select l.seq, l.remaining, greatest(l.expires_at, p_from) as at
     from credits_private.credit_lots as l
-    where l.user_id = p_user_id and l.expired_at is null and l.expires_at <= p_at
+    where l.user_id = p_user_id and l.expired_at is null and l.expires_at <= p_until
     order by l.expires_at, l.seq
+    limit p_limit
   loop
     update credits_private.credit_lots as l
-    set remaining = 0, expired_at = p_at
+    set remaining = 0, expired_at = v_lot.at
     where l.user_id = p_user_id and l.seq = v_lot.seq;
     if v_lot.remaining > 0 then
       v_row := credits_private.post(
-        p_user_id, 'expiration', -v_lot.remaining, 'Credits expired', jsonb_build_object('lot', v_lot.seq), null, p_at, true
+        p_user_id, 'expiration', -v_lot.remaining, 'Credits expired', jsonb_build_object('lot', v_lot.seq), null, v_lot.at, true
       );
       insert into credits_private.lot_allocations (user_id, origin_seq, seq, lot_seq, amount)
       values (p_user_id, v_row.seq, v_row.seq, v_lot.seq, v_row.amount);
@@ -39,7 +42,8 @@ begin
 end;
 $$;
 
-comment on function credits_private.expire_lots(uuid, timestamptz) is
-  'Writes the expiry of lots that ended by an instant, dated at it, and returns how many ledger rows that took.';
+comment on function credits_private.expire_lots(uuid, timestamptz, timestamptz, integer) is
+  'Writes the expiry of lots that end by p_until, at most p_limit of them (null for all), dated no earlier than p_from, and returns how many ledger rows that took.';
 
-revoke all on function credits_private.expire_lots(uuid, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function credits_private.expire_lots(uuid, timestamptz, timestamptz, integer)
+  from public, anon, authenticated, service_role;

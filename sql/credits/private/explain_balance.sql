@@ -12,11 +12,11 @@ as $$
 declare
   v_account public.user_credits := credits_private.read_account(p_user_id);
   v_now pg_catalog.timestamptz := credits_private.now();
-  v_lots jsonb;
-  v_holds jsonb;
-  v_grants jsonb;
-  v_debts jsonb;
-  v_types jsonb;
+  v_lots pg_catalog.jsonb;
+  v_holds pg_catalog.jsonb;
+  v_grants pg_catalog.jsonb;
+  v_debts pg_catalog.jsonb;
+  v_types pg_catalog.jsonb;
 begin
   select coalesce(jsonb_agg(to_jsonb(s) order by s.expires_at, s.seq), '[]')
   into v_lots

@@ -54,7 +54,7 @@ begin
     v_left := v_left - v_part;
   end loop;
   perform credits_private.cover_debt(p_user_id, p_seq, p_seq);
-  perform credits_private.expire_lots(p_user_id, p_at);
+  perform credits_private.expire_lots(p_user_id, p_at, p_at, null);
 end;
 $$;
 

@@ -31,7 +31,7 @@ begin
     v_account.total_credits := v_account.total_credits + v_change.credits;
     v_account.credits_held := v_account.credits_held - v_change.freed;
     v_account.last_bonus_date := coalesce(v_change.bonus_at, v_account.last_bonus_date);
-    v_account.next_due_at := credits_private.next_due(p_user_id, v_now);
+    v_account.next_due_at := v_change.next_at;
   end if;
   return v_account;
 end;

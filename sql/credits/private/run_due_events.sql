@@ -12,13 +12,14 @@ create or replace function credits_private.run_due_events(
 as $$
 declare
   v_report public.maintenance_report := row(0, 0, 0, 0, 0, 0);
+  v_now pg_catalog.timestamptz := credits_private.now();
   v_event record;
   v_tried public.store_event;
 begin
   for v_event in
     select e.provider, e.event_id
     from credits_private.store_events as e
-    where e.retry_at <= credits_private.now()
+    where e.retry_at <= v_now
     order by e.retry_at, e.provider, e.event_id
     limit p_limit
   loop

@@ -12,13 +12,14 @@ create or replace function credits_private.set_due(
 as $$
 declare
   v_now pg_catalog.timestamptz := credits_private.now();
-  v_due pg_catalog.timestamptz := credits_private.next_due(p_user_id, '-infinity');
+  v_due pg_catalog.timestamptz := credits_private.next_end(p_user_id, '-infinity');
   v_monthly bigint;
 begin
-  select coalesce(sum(g.amount), 0)::bigint
-  into v_monthly
-  from credits_private.find_grants(p_user_id, v_now) as g
-  where g.period = 'month' and g.at <= v_now and g.next_at is not null;
+  select
+    least(v_due, min(case when g.is_due then g.at else g.next_at end)),
+    coalesce(sum(g.amount) filter (where g.period = 'month' and g.at <= v_now and g.next_at is not null), 0)::bigint
+  into v_due, v_monthly
+  from credits_private.find_grants(p_user_id, v_now) as g;
   update public.user_credits as a
   set
     next_due_at = v_due,

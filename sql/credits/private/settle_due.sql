@@ -15,58 +15,54 @@ create or replace function credits_private.settle_due(
 as $$
 declare
   v_now pg_catalog.timestamptz := credits_private.now();
+  v_from pg_catalog.timestamptz := '-infinity';
+  v_at pg_catalog.timestamptz;
   v_report public.maintenance_report := row(0, 0, 1, 0, 0, 0);
-  v_due record;
   v_hold public.credit_holds;
   v_grant credits_private.due_grant;
   v_row public.credit_transactions;
 begin
-  for v_due in
-    select d.*
-    from (
-      select l.expires_at as at, 1 as step, null::uuid as hold_id, null::credits_private.due_grant as due
-      from credits_private.credit_lots as l
-      where l.user_id = p_user_id and l.expired_at is null and l.expires_at <= v_now
-      union all
-      select h.expires_at, 2, h.id, null
-      from public.credit_holds as h
-      where h.user_id = p_user_id and h.status = 'active' and h.expires_at <= v_now
-      union all
-      select (g.first).at, 3, null, g.first
-      from (
-        select distinct on (f.key) f as first
-        from credits_private.find_grants(p_user_id, v_now) as f
-        where f.is_due
-        order by f.key, f.at
-      ) as g
-    ) as d
-    order by d.at, d.step, d.hold_id
-    limit p_limit
   loop
-    case v_due.step
-      when 1 then
-        v_report.expirations := v_report.expirations + credits_private.expire_lots(p_user_id, v_due.at);
-      when 2 then
-        select h.* into v_hold from public.credit_holds as h where h.user_id = p_user_id and h.id = v_due.hold_id;
-        perform credits_private.end_hold(v_hold, 'expired', v_due.at, null);
-        v_report.holds := v_report.holds + 1;
-      else
-        v_grant := v_due.due;
-        v_row := credits_private.post(
-          p_user_id,
-          case v_grant.period when 'month' then 'monthly_bonus' else 'bonus' end::public.credit_transaction_type,
-          v_grant.amount,
-          'Recurring grant ' || v_grant.name,
-          jsonb_build_object('grant', v_grant.name, 'period', v_grant.period),
-          v_grant.key,
-          v_grant.at,
-          false
-        );
-        if v_grant.expires_at is not null then
-          perform credits_private.make_lot(v_row, v_grant.expires_at);
-        end if;
-        v_report.grants := v_report.grants + 1;
-    end case;
+    select h.* into v_hold
+    from public.credit_holds as h
+    where h.user_id = p_user_id and h.status = 'active' and h.expires_at <= v_now
+    order by h.expires_at, h.id
+    limit 1;
+    select g.* into v_grant
+    from credits_private.find_grants(p_user_id, v_now) as g
+    where g.is_due
+    order by g.at, g.key
+    limit 1;
+    v_at := least(v_hold.expires_at, v_grant.at, v_now);
+    v_report.expirations := v_report.expirations + credits_private.expire_lots(
+      p_user_id, v_from, v_at, p_limit - v_report.expirations - v_report.holds - v_report.grants
+    );
+    exit when v_hold.id is null and v_grant.key is null;
+    exit when v_report.expirations + v_report.holds + v_report.grants >= p_limit or p_limit is not null and exists (
+      select
+      from credits_private.credit_lots as l
+      where l.user_id = p_user_id and l.expired_at is null and l.expires_at <= v_at
+    );
+    if v_grant.key is null or v_hold.expires_at <= v_grant.at then
+      perform credits_private.end_hold(v_hold, 'expired', v_at, null);
+      v_report.holds := v_report.holds + 1;
+    else
+      v_row := credits_private.post(
+        p_user_id,
+        case v_grant.period when 'month' then 'monthly_bonus' else 'bonus' end::public.credit_transaction_type,
+        v_grant.amount,
+        'Recurring grant ' || v_grant.name,
+        jsonb_build_object('grant', v_grant.name, 'period', v_grant.period),
+        v_grant.key,
+        v_at,
+        false
+      );
+      if v_grant.expires_at is not null then
+        perform credits_private.make_lot(v_row, v_grant.expires_at);
+      end if;
+      v_report.grants := v_report.grants + 1;
+    end if;
+    v_from := v_at;
   end loop;
   perform credits_private.set_due(p_user_id);
   return v_report;

@@ -1,7 +1,7 @@
 -- tell_holders: sees that those who hold an entitlement get a new recurring grant with their next spend.
 --
 -- A batch of holders for each grant that has not come to its end yet, in the order of their ids, from where the last batch ended. Never
--- waits for a balance: who is busy just now gets it with the next thing that falls due.
+-- waits for a balance: who is busy just now is told by the next call.
 
 create or replace function credits_private.tell_holders(
   p_limit integer
@@ -15,6 +15,7 @@ declare
   v_now pg_catalog.timestamptz := credits_private.now();
   v_grant credits_private.recurring_grants;
   v_holders pg_catalog.uuid[];
+  v_busy pg_catalog.uuid;
 begin
   for v_grant in
     select g.*
@@ -48,8 +49,19 @@ begin
     from told as t
     on conflict (user_id) do update
     set due_at = excluded.due_at;
+    -- whoever is busy just now is told next time, and so is everybody after them
+    select a.user_id into v_busy
+    from public.user_credits as a
+    where a.user_id = any (v_holders) and (a.next_due_at is null or a.next_due_at > v_now)
+    order by a.user_id
+    limit 1;
     update credits_private.recurring_grants as g
-    set told_to = case when cardinality(v_holders) = p_limit then v_holders[p_limit] end
+    set told_to = case
+      when v_busy is not null then coalesce(
+        (select h.id from unnest(v_holders) as h (id) where h.id < v_busy order by h.id desc limit 1), g.told_to
+      )
+      when cardinality(v_holders) = p_limit then v_holders[p_limit]
+    end
     where g.user_id = v_grant.user_id and g.name = v_grant.name and g.starts_at = v_grant.starts_at;
   end loop;
 end;

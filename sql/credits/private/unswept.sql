@@ -19,13 +19,15 @@ begin
   into v_change.freed
   from public.credit_holds as h
   where h.user_id = p_user_id and h.status = 'active' and h.expires_at <= p_at;
-  select coalesce(sum(d.amount), 0)::bigint, max(d.at) filter (where d.period = 'month')
-  into v_change.credits, v_change.bonus_at
+  select
+    coalesce(sum(d.amount) filter (where d.is_due), 0)::bigint,
+    max(d.at) filter (where d.is_due and d.period = 'month'),
+    least(credits_private.next_end(p_user_id, p_at), min(d.next_at))
+  into v_change.credits, v_change.bonus_at, v_change.next_at
   from (
-    select distinct on (g.key) g.amount, g.at, g.period
+    select distinct on (g.key, g.is_due) g.amount, g.at, g.period, g.is_due, min(g.next_at) over () as next_at
     from credits_private.find_grants(p_user_id, p_at) as g
-    where g.is_due
-    order by g.key, g.at
+    order by g.key, g.is_due, g.at
   ) as d;
   select v_change.credits - coalesce(sum(l.remaining + f.freed), 0)::bigint
   into v_change.credits

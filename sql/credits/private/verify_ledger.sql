@@ -111,7 +111,7 @@ begin
     ) as h on h.user_id = a.user_id
   ),
   violations (user_id, seq, rule, expected, found, hold_id) as (
-    select e.user_id, e.seq, 'seq_has_gap'::pg_catalog.text, e.expected_seq::numeric, e.seq::numeric, null::uuid
+    select e.user_id, e.seq, 'seq_has_gap'::pg_catalog.text, e.expected_seq::numeric, e.seq::numeric, null::pg_catalog.uuid
     from entries as e
     where e.seq <> e.expected_seq
     union all

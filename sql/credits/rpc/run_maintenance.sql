@@ -19,6 +19,7 @@ declare
   v_done public.maintenance_report;
   v_left integer;
   v_user_id pg_catalog.uuid;
+  v_now pg_catalog.timestamptz;
 begin
   if (max_items between 1 and 100000) is not true then
     raise exception using
@@ -30,11 +31,12 @@ begin
   v_report := credits_private.run_due_events(max_items);
   v_left := max_items - v_report.store_events - v_report.store_events_waiting;
   perform credits_private.tell_holders(max_items);
+  v_now := credits_private.now();
   for v_user_id in
     select a.user_id
     from credits_private.due_accounts as d
     join public.user_credits as a on a.user_id = d.user_id
-    where d.due_at <= credits_private.now()
+    where d.due_at <= v_now
     order by d.due_at
     limit v_left
     for no key update of a skip locked

@@ -3,7 +3,8 @@
 create type credits_private.due_change as (
   credits bigint,
   freed bigint,
-  bonus_at timestamptz
+  bonus_at timestamptz,
+  next_at timestamptz
 );
 
 comment on type credits_private.due_change is
@@ -14,5 +15,7 @@ comment on column credits_private.due_change.freed is
   'Credits of holds that have expired.';
 comment on column credits_private.due_change.bonus_at is
   'The instant of the newest monthly bonus among the grants, or null.';
+comment on column credits_private.due_change.next_at is
+  'The next instant after this one at which something falls due, or null.';
 
 revoke all on type credits_private.due_change from public, anon, authenticated, service_role;
