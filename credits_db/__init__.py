@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 # fmt: off
 if TYPE_CHECKING:
-    from credits_db.client import AsyncClient, AsyncUserClient, Client, UserClient
+    from credits_db.client import AsyncClient, AsyncUserClient, Client, Reservation, UserClient
     from credits_db.errors import (
         AccountClosed,
         AccountNotFound,
         BalanceLimit,
         CreditsError,
         EventNotFound,
+        ExpiryNotAllowed,
+        GrantNotFound,
+        HoldNotActive,
+        HoldNotFound,
         IdempotencyKeyReused,
         InsufficientCredits,
         InvalidAmount,
@@ -26,17 +30,24 @@ if TYPE_CHECKING:
         NotAuthenticated,
         PayloadTooLarge,
         PurchaseConflict,
+        RefundExceedsConsumption,
+        TooManyHolds,
         TransactionNotFound,
         UnknownProduct,
     )
     from credits_db.results import (
         AccountDeletion,
+        CreditHold,
         CreditTransaction,
         CreditUsage,
+        GrantPeriod,
+        HoldStatus,
         LedgerViolation,
         MaintenanceReport,
+        OutboxItem,
         PurchaseStatus,
         PurchaseTransaction,
+        RecurringGrant,
         StoreEvent,
         StoreEventState,
         TransactionType,
@@ -46,10 +57,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccountClosed", "AccountDeletion", "AccountNotFound", "AsyncClient", "AsyncUserClient", "BalanceLimit", "Client",
-    "CreditTransaction", "CreditUsage", "CreditsError", "EventNotFound", "IdempotencyKeyReused", "InsufficientCredits",
-    "InvalidAmount", "InvalidArgument", "InvalidIdempotencyKey", "InvalidMetadata", "InvalidSignature",
-    "LedgerImmutable", "LedgerViolation", "MaintenanceReport", "NotAuthenticated", "PayloadTooLarge",
-    "PurchaseConflict", "PurchaseStatus", "PurchaseTransaction", "StoreEvent", "StoreEventState", "TransactionNotFound",
+    "CreditHold", "CreditTransaction", "CreditUsage", "CreditsError", "EventNotFound", "ExpiryNotAllowed",
+    "GrantNotFound", "GrantPeriod", "HoldNotActive", "HoldNotFound", "HoldStatus", "IdempotencyKeyReused",
+    "InsufficientCredits", "InvalidAmount", "InvalidArgument", "InvalidIdempotencyKey", "InvalidMetadata",
+    "InvalidSignature", "LedgerImmutable", "LedgerViolation", "MaintenanceReport", "NotAuthenticated", "OutboxItem",
+    "PayloadTooLarge", "PurchaseConflict", "PurchaseStatus", "PurchaseTransaction", "RecurringGrant",
+    "RefundExceedsConsumption", "Reservation", "StoreEvent", "StoreEventState", "TooManyHolds", "TransactionNotFound",
     "TransactionType", "UnknownProduct", "UserClient", "UserCredits", "UserEntitlement",
 ]
 # fmt: on

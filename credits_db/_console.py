@@ -1,8 +1,9 @@
-"""What the commands share: the options that name a database, and how things are printed."""
+"""What the commands share: the options that name a database, and how things and errors are printed."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -58,3 +59,34 @@ def _cell(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     return "" if value is None else str(value)
+
+
+def explain(error: Exception) -> str:
+    """What went wrong, as a sentence for people. An error that is nobody's fault but ours is raised again."""
+    import psycopg
+
+    from credits_db import local, migrations
+    from credits_db.errors import CreditsError, translate
+
+    if isinstance(error, migrations.Refusal | local.LocalError):
+        return str(error)
+    if isinstance(error, UnicodeDecodeError):
+        return "That is no text in UTF-8."
+    place = "".join(f"{place}: " for place in getattr(error, "__notes__", []))
+    refusal = translate(error) if isinstance(error, psycopg.Error) else error
+    if isinstance(refusal, CreditsError):
+        return f"{place}{refusal.hint} ({refusal.token})"
+    if not isinstance(error, psycopg.Error):
+        raise error
+    if error.sqlstate in ("3F000", "42P01"):
+        return "This database has no credits-db yet: credits-db push."
+    if error.sqlstate is None and not isinstance(error, psycopg.OperationalError):
+        return "That is no database URL: write postgresql://user@host/database."
+    if error.sqlstate == "55P03":
+        return "Another push is running, or something holds a lock: nothing was changed by this step, push again."
+    return redact(place + str(error).strip())
+
+
+def redact(text: str) -> str:
+    """The text without what may hold a password: addresses, and pieces of one that was not percent-encoded."""
+    return re.sub(r"[^\s'\"()]*(://|@)[^\s'\"()]*", "***", text)

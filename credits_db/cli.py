@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from credits_db._console import AsJson, DbUrl, Local, database, good, waiting
+from credits_db._console import AsJson, DbUrl, Local, database, explain, good, redact, waiting
+from credits_db.cli_credits import explain_user, maintain
 from credits_db.cli_store import events, products, secret
 
 if TYPE_CHECKING:
@@ -82,10 +82,13 @@ def push(
     with screen, database(db_url, use_local) as connection:
         typer.secho(f"{'Dry run: ' if dry_run else ''}{target(connection)}", bold=True)
         done = migrations.push(connection, to=to, dry_run=dry_run, confirm=confirm, report=report, progress=progress)
+        maintenance = None if dry_run else migrations.schedule_maintenance(connection)
     if dry_run:
         typer.echo(f"{len(done)} to apply. Nothing was changed.")
     else:
         typer.echo(f"{len(done)} applied." if done else "Nothing to apply: up to date.")
+    if maintenance:
+        typer.echo(maintenance)
 
 
 @app.command()
@@ -225,34 +228,8 @@ def demo(db_url: DbUrl = None) -> None:
             tour.run(running.dsn())
 
 
-def explain(error: Exception) -> str:
-    """What went wrong, as a sentence for people. An error that is nobody's fault but ours is raised again."""
-    import psycopg
-
-    from credits_db.errors import CreditsError, translate
-
-    if isinstance(error, migrations.Refusal | server.LocalError):
-        return str(error)
-    if isinstance(error, UnicodeDecodeError):
-        return "That is no text in UTF-8."
-    place = "".join(f"{place}: " for place in getattr(error, "__notes__", []))
-    refusal = translate(error) if isinstance(error, psycopg.Error) else error
-    if isinstance(refusal, CreditsError):
-        return f"{place}{refusal.hint} ({refusal.token})"
-    if not isinstance(error, psycopg.Error):
-        raise error
-    if error.sqlstate in ("3F000", "42P01"):
-        return "This database has no credits-db yet: credits-db push."
-    if error.sqlstate is None and not isinstance(error, psycopg.OperationalError):
-        return "That is no database URL: write postgresql://user@host/database."
-    if error.sqlstate == "55P03":
-        return "Another push is running, or something holds a lock: nothing was changed by this step, push again."
-    return redact(place + str(error).strip())
-
-
-def redact(text: str) -> str:
-    """The text without what may hold a password: addresses, and pieces of one that was not percent-encoded."""
-    return re.sub(r"[^\s'\"()]*(://|@)[^\s'\"()]*", "***", text)
+app.command("explain")(explain_user)
+app.command()(maintain)
 
 
 def main() -> None:

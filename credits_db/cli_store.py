@@ -78,6 +78,7 @@ def products_set(
     price_cents: Annotated[str | None, typer.Option(help="What one must have cost at least.")] = None,
     currency: Annotated[str | None, typer.Option(help="The currency of that price, for instance USD.")] = None,
     entitlement: Annotated[str | None, typer.Option(help="What it lets its user use, for instance pro.")] = None,
+    expires_after: Annotated[str | None, typer.Option(help="How long its credits last, for instance '1 year'.")] = None,
     active_from: Annotated[str | None, typer.Option("--from", help="Since when it is on sale.")] = None,
     active_to: Annotated[str | None, typer.Option("--to", help="Until when it is on sale.")] = None,
     db_url: DbUrl = None,
@@ -96,6 +97,7 @@ def products_set(
         "price_cents": price_cents,
         "currency": currency,
         "entitlement": entitlement,
+        "expires_after": expires_after,
         "active_from": active_from,
         "active_to": active_to,
     }

@@ -8,6 +8,9 @@ On a pool, or on an idle connection in autocommit mode, a call is a transaction 
 server, sent again with the same key when it failed for a passing reason. On any other connection the transaction is
 the caller's, who commits it: a call is a savepoint of it, nothing is sent again, a refusal leaves the transaction
 usable, role and claims are put back. Calls that share a connection take turns.
+
+    with client.reserve(user_id, 100) as hold:  # for a job: captured at its end, released when it fails
+        hold.amount = work()
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeAlias, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -34,8 +39,9 @@ from tenacity import (
 )
 
 from credits_db._call import Call
-from credits_db.errors import translate
-from credits_db.procedures import ServiceProcedures, UserProcedures
+from credits_db.errors import HoldNotActive, InvalidAmount, translate
+from credits_db.procedures import Metadata, ServiceProcedures, UserProcedures, whole
+from credits_db.results import CreditHold, CreditTransaction
 
 T = TypeVar("T")
 Source: TypeAlias = psycopg.Connection[Any] | ConnectionPool[Any]
@@ -201,6 +207,52 @@ class _AsyncRunner(_Runner):
             return rows
 
 
+class Reservation:
+    """A hold inside the `with` block of `reserve()`. Set amount to capture less than all; 0 releases.
+
+    row is the hold as it was reserved, transaction the ledger row of the capture once the block has ended.
+    """
+
+    def __init__(self, row: CreditHold) -> None:
+        if row.status in ("released", "expired"):  # found by a key that was used before
+            hint = f"The hold of this key is {row.status} already: reserve with another key."
+            raise HoldNotActive(hint, {"hold_id": str(row.id), "state": row.status})
+        self.row = row
+        self.transaction: CreditTransaction | None = None
+        self._amount = row.amount if row.captured_amount is None else row.captured_amount
+
+    @property
+    def id(self) -> UUID:
+        return self.row.id
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.row.expires_at
+
+    @property
+    def amount(self) -> int:
+        """How much is captured at the end of the block, from 0 to what is held."""
+        return self._amount
+
+    @amount.setter
+    def amount(self, amount: int) -> None:
+        if not 0 <= whole(amount) <= self.row.amount:
+            raise InvalidAmount(
+                "No more can be captured than is held, and 0 releases.", {"amount": amount, "held": self.row.amount}
+            )
+        if self.row.status == "active":  # what a run of the same key captured before stays
+            self._amount = whole(amount)
+
+    @property
+    def _capture(self) -> dict[str, Any]:
+        """The arguments of the capture. Its key follows from the hold's, as the same key finds the same hold."""
+        return {"hold_id": self.id, "amount": self._amount, "idempotency_key": f"capture:{self.id}"}
+
+    def _stays(self, error: BaseException, reason: Exception) -> None:
+        """The error of the block is what its caller must see; that the credits stay held is a note on it."""
+        error.add_note(f"Hold {self.id}, until {self.expires_at.isoformat()}, was not released: {reason}")
+
+
 class UserClient(_SyncRunner, UserProcedures):
     """The RPCs of one user, over a sync connection or pool. Made by `Client.as_user`."""
 
@@ -219,6 +271,44 @@ class Client(_SyncRunner, ServiceProcedures):
         """The same connection as this user: role authenticated and their claims, for each call alone."""
         return UserClient(self._source, _identity(user_id, claims))
 
+    @contextmanager
+    def reserve(
+        self,
+        user_id: UUID,
+        amount: int,
+        expires_in: timedelta = timedelta(minutes=15),
+        *,
+        description: str | None = None,
+        metadata: Metadata = None,
+        idempotency_key: str | None = None,
+    ) -> Iterator[Reservation]:
+        """Keep credits for the work of a `with` block: captured at its end, released when it raises.
+
+        Raises what reserve_credits_for raises, before the work begins. At the end it raises HoldNotActive when the hold
+        has expired by then: the work was done and nothing was charged, so give expires_in more time than it takes.
+        A hold that cannot be released, or whose capture is lost with the connection, goes free when it expires.
+
+        With your own key, work that was cut off is begun anew on the same hold, and work that was captured is not
+        charged again. After an exception the hold is released and its key is used up: HoldNotActive.
+        """
+        entry: dict[str, Any] = {"description": description, "metadata": metadata}
+        hold = Reservation(
+            self.reserve_credits_for(user_id, amount, expires_in, **entry, idempotency_key=idempotency_key)
+        )
+        try:
+            yield hold
+        except BaseException as error:
+            try:
+                if hold.row.status == "active":
+                    self.release_hold_for(user_id, hold.id)
+            except Exception as reason:
+                hold._stays(error, reason)
+            raise
+        if hold.amount:
+            hold.transaction = self.capture_hold_for(user_id, **hold._capture, **entry)
+        else:
+            self.release_hold_for(user_id, hold.id)
+
 
 class AsyncClient(_AsyncRunner, ServiceProcedures):
     """The service RPCs over an async psycopg connection or pool, with the rights of whoever is logged in."""
@@ -229,3 +319,38 @@ class AsyncClient(_AsyncRunner, ServiceProcedures):
     def as_user(self, user_id: UUID, claims: Mapping[str, object] | None = None) -> AsyncUserClient:
         """The same connection as this user: role authenticated and their claims, for each call alone."""
         return AsyncUserClient(self._source, _identity(user_id, claims))
+
+    @asynccontextmanager
+    async def reserve(
+        self,
+        user_id: UUID,
+        amount: int,
+        expires_in: timedelta = timedelta(minutes=15),
+        *,
+        description: str | None = None,
+        metadata: Metadata = None,
+        idempotency_key: str | None = None,
+    ) -> AsyncIterator[Reservation]:
+        """Keep credits for the work of an `async with` block; all else as Client.reserve says."""
+        entry: dict[str, Any] = {"description": description, "metadata": metadata}
+        hold = Reservation(
+            await self.reserve_credits_for(user_id, amount, expires_in, **entry, idempotency_key=idempotency_key)
+        )
+        try:
+            yield hold
+        except BaseException as error:
+            try:
+                if hold.row.status == "active":
+                    await self._settle(self.release_hold_for(user_id, hold.id))
+            except Exception as reason:
+                hold._stays(error, reason)
+            raise
+        if hold.amount:
+            hold.transaction = await self.capture_hold_for(user_id, **hold._capture, **entry)
+        else:
+            await self.release_hold_for(user_id, hold.id)
+
+    async def _settle(self, release: Coroutine[Any, Any, CreditHold]) -> None:
+        """Release even when the task is cancelled once more; in a caller's transaction, its rollback does that."""
+        pooled = isinstance(self._source, AsyncConnectionPool)
+        await (asyncio.shield(asyncio.ensure_future(release)) if pooled else release)

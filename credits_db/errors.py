@@ -61,7 +61,15 @@ class AccountNotFound(CreditsError, sqlstate="PT404", token="account_not_found")
 
 
 class TransactionNotFound(CreditsError, sqlstate="PT404", token="transaction_not_found"):
-    """No purchase is known under this transaction; details: store, transaction_id."""
+    """No such purchase (details: store, transaction_id), or no such consumption of this user (details: seq)."""
+
+
+class HoldNotFound(CreditsError, sqlstate="PT404", token="hold_not_found"):
+    """This user has no such hold; details: hold_id."""
+
+
+class GrantNotFound(CreditsError, sqlstate="PT404", token="grant_not_found"):
+    """There is no recurring grant of this name; details: name."""
 
 
 class EventNotFound(CreditsError, sqlstate="PT404", token="event_not_found"):
@@ -70,6 +78,14 @@ class EventNotFound(CreditsError, sqlstate="PT404", token="event_not_found"):
 
 class PurchaseConflict(CreditsError, sqlstate="PT409", token="purchase_conflict"):
     """The transaction has been credited to somebody else; details: store, transaction_id."""
+
+
+class HoldNotActive(CreditsError, sqlstate="PT409", token="hold_not_active"):
+    """The hold has ended; details: hold_id, state, which is captured, released or expired."""
+
+
+class RefundExceedsConsumption(CreditsError, sqlstate="PT409", token="refund_exceeds_consumption"):
+    """More would be given back than was taken; details: amount, refundable."""
 
 
 class AccountClosed(CreditsError, sqlstate="PT410", token="account_closed"):
@@ -90,6 +106,14 @@ class BalanceLimit(CreditsError, sqlstate="PT422", token="balance_limit"):
 
 class UnknownProduct(CreditsError, sqlstate="PT422", token="unknown_product"):
     """This product is not on sale; details: store, product_id."""
+
+
+class ExpiryNotAllowed(CreditsError, sqlstate="PT422", token="expiry_not_allowed"):
+    """What was bought in the App Store may not expire; details: store."""
+
+
+class TooManyHolds(CreditsError, sqlstate="PT429", token="too_many_holds"):
+    """The user has as many active holds as one may have; details: active, maximum."""
 
 
 class InvalidAmount(CreditsError, sqlstate="22023", token="invalid_amount"):

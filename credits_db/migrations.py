@@ -113,6 +113,12 @@ def pending(connection: Connection) -> list[Migration]:
     return todo
 
 
+def require_all(connection: Connection) -> None:
+    """Refuse a database that lacks a migration of this package. One that was pushed by a newer one may go on."""
+    if {path.stem for path in (folder("migrations") / TRACK).glob("*.sql")} - history(connection).keys():
+        raise Refusal("The database does not have all migrations: push first.")
+
+
 def push(
     connection: Connection,
     *,
@@ -149,6 +155,15 @@ def push(
                 report(migration)
                 done.append(migration)
     return done
+
+
+def schedule_maintenance(connection: Connection) -> str | None:
+    """Let pg_cron run the maintenance, where the database has both. A sentence when there is something to say."""
+    query = "select to_regprocedure('credits_private.schedule_maintenance()') is not null"
+    if connection.execute(query).fetchone() != (True,):
+        return None
+    row = connection.execute("select credits_private.schedule_maintenance()").fetchone()
+    return row[0] if row else None
 
 
 def _limit(connection: Connection, lock_timeout: str) -> None:
@@ -295,8 +310,8 @@ def verify(connection: Connection) -> list[str]:
     ours = sorted(
         set(re.findall(r"^(?:table|function|type|view|sequence) public\.(\w+)", "\n".join(expected), re.MULTILINE))
     )
-    if pending(connection):
-        raise Refusal("The database does not have all migrations: push first.")
+    pending(connection)  # refuses what does not fit
+    require_all(connection)
     actual = surface(connection, ours)
     gone = [f"- {line}" for line in expected if line not in set(actual)]
     # a computed field is one function for each type, and the host may have its own of the same name

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import update_wrapper
 from inspect import Signature, signature
 from typing import Concatenate, Literal, ParamSpec, TypeVar
@@ -24,12 +24,16 @@ from credits_db._call import Call, many, maybe, one, rpc, scalar
 from credits_db.errors import InvalidAmount, InvalidArgument, PayloadTooLarge
 from credits_db.results import (
     AccountDeletion,
+    CreditHold,
     CreditTransaction,
     CreditUsage,
+    GrantPeriod,
     Json,
     LedgerViolation,
     MaintenanceReport,
+    OutboxItem,
     PurchaseTransaction,
+    RecurringGrant,
     StoreEvent,
     TransactionType,
     UserCredits,
@@ -44,7 +48,7 @@ Provider = Literal["revenuecat", "stripe"]
 Metadata = Mapping[str, object] | None
 
 
-def _whole(amount: int) -> int:
+def whole(amount: int) -> int:
     """Refuse what Postgres would round (1.5), read as a number (True) or have no type for (2**70)."""
     if isinstance(amount, bool):
         raise TypeError("amount is a whole number of credits, not a bool")
@@ -112,7 +116,7 @@ class ServiceProcedures:
         Raises InsufficientCredits, NotAuthenticated (user_id None), AccountNotFound, IdempotencyKeyReused,
         InvalidAmount, InvalidIdempotencyKey, InvalidMetadata, InvalidArgument.
         """
-        arguments = {"user_id": user_id, "amount": _whole(amount), **_entry(description, metadata, idempotency_key)}
+        arguments = {"user_id": user_id, "amount": whole(amount), **_entry(description, metadata, idempotency_key)}
         return Call("consume_credit_for", arguments, one(CreditTransaction))
 
     @rpc
@@ -129,12 +133,140 @@ class ServiceProcedures:
     ) -> Call[CreditTransaction]:
         """Give a user credits and return the ledger row; the same key returns the same row again.
 
-        Raises NotAuthenticated (user_id None), AccountNotFound, IdempotencyKeyReused, BalanceLimit, InvalidAmount,
-        InvalidIdempotencyKey, InvalidMetadata, InvalidArgument (an expiry, or a type that is no grant).
+        With expires_at they are a lot, which is spent before what expires later or never. Raises NotAuthenticated
+        (user_id None), AccountNotFound, IdempotencyKeyReused, BalanceLimit, ExpiryNotAllowed (bought in the App Store),
+        InvalidAmount, InvalidIdempotencyKey, InvalidMetadata, InvalidArgument (an expiry that has passed, or a type
+        that is no grant).
         """
         entry = _entry(description, metadata, idempotency_key)
-        arguments = {"user_id": user_id, "amount": _whole(amount), "type": type, "expires_at": expires_at, **entry}
+        arguments = {"user_id": user_id, "amount": whole(amount), "type": type, "expires_at": expires_at, **entry}
         return Call("add_credits_for", arguments, one(CreditTransaction))
+
+    @rpc
+    def refund_consumption_for(
+        self,
+        user_id: UUID,
+        seq: int,
+        amount: int | None = None,
+        *,
+        description: str | None = None,
+        metadata: Metadata = None,
+        idempotency_key: str | None = None,
+    ) -> Call[CreditTransaction]:
+        """Give back what a consumption took, all that is left of it for None, and return the ledger row.
+
+        The credits go back into the lots they came from, with their own expiry. Raises NotAuthenticated (user_id
+        None), AccountNotFound, TransactionNotFound (no consumption of this user), RefundExceedsConsumption,
+        IdempotencyKeyReused, InvalidAmount, InvalidIdempotencyKey, InvalidMetadata, InvalidArgument.
+        """
+        arguments = {
+            "user_id": user_id,
+            **_fits(64, "seq", seq, "There is no such ledger row."),
+            "amount": None if amount is None else whole(amount),
+            **_entry(description, metadata, idempotency_key),
+        }
+        return Call("refund_consumption_for", arguments, one(CreditTransaction))
+
+    @rpc
+    def reserve_credits_for(
+        self,
+        user_id: UUID,
+        amount: int,
+        expires_in: timedelta = timedelta(minutes=15),
+        *,
+        description: str | None = None,
+        metadata: Metadata = None,
+        idempotency_key: str | None = None,
+    ) -> Call[CreditHold]:
+        """Keep credits for a job and return the hold, which ends by itself after expires_in, 1 second to 30 days.
+
+        The same key returns the same hold again, as it is by then. `Client.reserve` also ends it. Raises
+        InsufficientCredits, TooManyHolds, NotAuthenticated (user_id None), AccountNotFound, IdempotencyKeyReused,
+        InvalidAmount, InvalidIdempotencyKey, InvalidMetadata, InvalidArgument.
+        """
+        arguments = {
+            "user_id": user_id,
+            "amount": whole(amount),
+            "expires_in": expires_in,
+            **_entry(description, metadata, idempotency_key),
+        }
+        return Call("reserve_credits_for", arguments, one(CreditHold))
+
+    @rpc
+    def capture_hold_for(
+        self,
+        user_id: UUID,
+        hold_id: UUID,
+        amount: int | None = None,
+        *,
+        description: str | None = None,
+        metadata: Metadata = None,
+        idempotency_key: str | None = None,
+    ) -> Call[CreditTransaction]:
+        """Spend what a hold keeps, all of it for None, and return the ledger row; the rest goes free.
+
+        Raises HoldNotFound, HoldNotActive (captured with another key, released or expired), NotAuthenticated (user_id
+        None), AccountNotFound, IdempotencyKeyReused, InvalidAmount (more than is held), InvalidIdempotencyKey,
+        InvalidMetadata, InvalidArgument.
+        """
+        arguments = {
+            "user_id": user_id,
+            "hold_id": hold_id,
+            "amount": None if amount is None else whole(amount),
+            **_entry(description, metadata, idempotency_key),
+        }
+        return Call("capture_hold_for", arguments, one(CreditTransaction))
+
+    @rpc
+    def release_hold_for(self, user_id: UUID, hold_id: UUID) -> Call[CreditHold]:
+        """Let go of what a hold keeps and return it; one that was released or has expired is returned as it is.
+
+        Raises HoldNotFound, HoldNotActive (captured), NotAuthenticated (user_id None), AccountNotFound.
+        """
+        return Call("release_hold_for", {"user_id": user_id, "hold_id": hold_id}, one(CreditHold))
+
+    @rpc
+    def set_alert_for(self, user_id: UUID, alert_below: int | None = None) -> Call[UserCredits]:
+        """Say below which balance an item is put into the outbox, None for never, and return the balance.
+
+        Raises NotAuthenticated (user_id None), AccountNotFound, InvalidArgument.
+        """
+        below = _fits(64, "alert_below", alert_below, "alert_below is a balance in credits, or None.")
+        return Call("set_alert_for", {"user_id": user_id, **below}, one(UserCredits))
+
+    @rpc
+    def set_recurring_grant(
+        self,
+        name: str,
+        amount: int,
+        period: GrantPeriod,
+        user_id: UUID | None = None,
+        entitlement: str | None = None,
+        *,
+        rollover: bool = False,
+    ) -> Call[RecurringGrant]:
+        """Give credits every day, week or month (UTC) to one user, or to all who hold an entitlement.
+
+        They end with their period, unless they roll over. The same again changes nothing; another amount, period or
+        rollover begins with the next period. Raises AccountNotFound, InvalidAmount, InvalidArgument.
+        """
+        arguments = {
+            "name": name,
+            "amount": whole(amount),
+            "period": period,
+            "user_id": user_id,
+            "entitlement": entitlement,
+            "rollover": rollover,
+        }
+        return Call("set_recurring_grant", arguments, one(RecurringGrant))
+
+    @rpc
+    def end_recurring_grant(self, name: str, user_id: UUID | None = None) -> Call[RecurringGrant]:
+        """End a recurring grant: what is due stays due, no later period is granted.
+
+        Raises GrantNotFound (none of this name is in force), AccountNotFound.
+        """
+        return Call("end_recurring_grant", {"name": name, "user_id": user_id}, one(RecurringGrant))
 
     @rpc
     def get_user_credits_for(self, user_id: UUID) -> Call[UserCredits]:
@@ -227,7 +359,7 @@ class ServiceProcedures:
             "store": store,
             "transaction_id": transaction_id,
             "refund_id": refund_id,
-            "credits": None if credits is None else _whole(credits),
+            "credits": None if credits is None else whole(credits),
             "environment": environment,
         }
         return Call("refund_purchase", arguments, one(PurchaseTransaction))
@@ -270,6 +402,20 @@ class ServiceProcedures:
     def reprocess_store_event(self, provider: Provider, event_id: str) -> Call[StoreEvent]:
         """Try a stored event again, after what stood in its way was mended. Raises EventNotFound."""
         return Call("reprocess_store_event", {"provider": provider, "event_id": event_id}, one(StoreEvent))
+
+    @rpc
+    def claim_outbox(self, max_items: int = 100, lease: timedelta = timedelta(minutes=5)) -> Call[list[OutboxItem]]:
+        """Take up to max_items things to do from the outbox; nobody else is handed them while the lease runs.
+
+        Acknowledge what is done with ack_outbox; what is not comes again. Raises InvalidArgument.
+        """
+        arguments = {**_fits(32, "max_items", max_items, "One call takes 1 to 1000 items."), "lease": lease}
+        return Call("claim_outbox", arguments, many(OutboxItem))
+
+    @rpc
+    def ack_outbox(self, ids: Sequence[UUID]) -> Call[int]:
+        """Take what is done out of the outbox, by OutboxItem.id, and return how much of it was still there."""
+        return Call("ack_outbox", {"ids": list(ids)}, scalar(int))
 
     @rpc
     def run_maintenance(self, max_items: int = 1000) -> Call[MaintenanceReport]:

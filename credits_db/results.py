@@ -20,6 +20,8 @@ TransactionType = Literal[
 ]  # fmt: skip
 PurchaseStatus = Literal["pending", "completed", "failed", "refunded"]
 StoreEventState = Literal["pending", "parked", "failed", "ignored", "processed"]
+HoldStatus = Literal["active", "captured", "released", "expired"]
+GrantPeriod = Literal["day", "week", "month"]
 
 
 def _read(value: Any, types: tuple[Any, ...]) -> Any:
@@ -71,6 +73,7 @@ class UserCredits(Result):
     alert_below: int | None
     created_at: datetime
     updated_at: datetime
+    last_hold_at: datetime | None
 
     @property
     def credits_available(self) -> int:
@@ -99,6 +102,50 @@ class CreditTransaction(Result):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CreditHold(Result):
+    """Credits that are kept for a job (public.credit_holds); seq is the ledger row of the capture."""
+
+    user_id: UUID
+    id: UUID
+    amount: int
+    status: HoldStatus
+    captured_amount: int | None
+    seq: int | None
+    expires_at: datetime
+    created_at: datetime
+    ended_at: datetime | None
+    description: str | None
+    metadata: dict[str, Json]
+    idempotency_key: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RecurringGrant(Result):
+    """Credits for every period (public.recurring_grant), for one user or for all who hold an entitlement."""
+
+    user_id: UUID | None
+    name: str
+    entitlement: str | None
+    amount: int
+    period: GrantPeriod
+    rollover: bool
+    starts_at: datetime
+    ends_at: datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxItem(Result):
+    """Something that your application wants to hear of (public.outbox_item); attempts counts its claims."""
+
+    id: UUID
+    kind: str
+    user_id: UUID
+    payload: dict[str, Json]
+    attempts: int
+    created_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PurchaseTransaction(Result):
     """A product bought in a transaction of a store (public.purchase_transactions)."""
 
@@ -120,6 +167,7 @@ class PurchaseTransaction(Result):
     payload: dict[str, Json]
     verified_at: datetime | None
     created_at: datetime
+    credits_expire_at: datetime | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +181,7 @@ class UserEntitlement(Result):
     granted_by: str | None
     granted_until: datetime | None
     updated_at: datetime
+    active_since: datetime
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +210,10 @@ class MaintenanceReport(Result):
 
     store_events: int
     store_events_waiting: int
+    accounts: int
+    expirations: int
+    holds: int
+    grants: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,10 +237,11 @@ class AccountDeletion(Result):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerViolation(Result):
-    """One place where the books do not add up (public.ledger_violation); seq is None for the balance row."""
+    """One place where the books do not add up (public.ledger_violation); seq is None for the balance row or a hold."""
 
     user_id: UUID
     seq: int | None
     rule: str
     expected: int
     found: int
+    hold_id: UUID | None

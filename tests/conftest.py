@@ -25,6 +25,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pytest_postgresql.janitor import DatabaseJanitor
 
 from credits_db import cli, local, migrations
+from credits_db.testing import sign_up as sign_up
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -51,17 +52,6 @@ class Database:
         """A new user, inserted as GoTrue does."""
         with self.connect() as connection:
             return sign_up(connection, email, **columns)
-
-
-def sign_up(connection: psycopg.Connection[Any], email: str | None = None, **columns: object) -> UUID:
-    """A new user in auth.users; the trigger opens the account with its 3 credits."""
-    values = {"id": uuid4(), "email": email, **columns}
-    names = ", ".join(values)
-    places = ", ".join(f"%({name})s" for name in values)
-    query = f"insert into auth.users ({names}) values ({places}) returning id"
-    row = connection.execute(query.encode(), values).fetchone()
-    assert row
-    return UUID(str(row[0]))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,7 +25,10 @@ import pytest
 from conftest import Database, Outcome, Run, Templates
 from test_webhook_handlers import bought, paid
 
-from credits_db import Client, local, migrations
+from credits_db import Client, MaintenanceReport, cli_credits, local, migrations
+from credits_db._call import Call, one, rpc
+from credits_db.procedures import ServiceProcedures
+from credits_db.testing import freeze
 from credits_db.webhooks import sign
 
 IDS = [migration.id for migration in migrations.shipped()]
@@ -32,7 +37,20 @@ IDS = [migration.id for migration in migrations.shipped()]
 def test_help_names_every_command_and_is_fast() -> None:
     began = time.monotonic()
     shown = subprocess.check_output([sys.executable, "-m", "credits_db.cli", "--help"], text=True)
-    for command in ("push", "status", "verify", "sql", "new", "settings", "products", "events", "secret", "demo"):
+    for command in (
+        "push",
+        "status",
+        "verify",
+        "sql",
+        "new",
+        "settings",
+        "products",
+        "events",
+        "secret",
+        "demo",
+        "explain",
+        "maintain",
+    ):
         assert f"\n  {command} " in shown
     loaded = subprocess.check_output(
         [sys.executable, "-c", "import sys, credits_db.cli; print(*sys.modules)"], text=True
@@ -348,6 +366,113 @@ def test_a_secret_typed_at_a_terminal_is_not_shown(database: Database) -> None:
     with database.connect() as connection:
         query = "select value from credits_private.secrets"
         assert connection.execute(query).fetchall() == [("whsec_hunter2_typed",)]
+
+
+# the credits themselves ----------------------------------------------------------------------------------------------
+
+
+def test_a_balance_is_explained_in_sentences(run: Run, database: Database) -> None:
+    user, url = database.sign_up("ada@example.com"), ["--db-url", database.dsn()]
+    with database.connect() as connection, freeze(connection, datetime.now(UTC)):
+        client = Client(connection)
+        client.add_credits_for(user, 10, expires_at=datetime(2100, 1, 2, tzinfo=UTC))
+        client.reserve_credits_for(user, 4)
+        summary = client.explain_balance_for(user)["summary"]
+        said = run("explain", str(user), *url)
+        assert (said.code, said.out.splitlines()) == (0, summary)
+        assert "2 January 2100" in said.out
+        assert run("explain", str(user).upper(), *url).out == run("explain", "Ada@Example.com", *url).out == said.out
+        assert json.loads(run("explain", "ada@example.com", "--json", *url).out)["summary"] == summary
+        for nobody in (str(uuid4()), "grace@example.com", "'", ""):
+            refused = run("explain", nobody, *url)
+            assert (refused.code, refused.out, refused.err) == (1, "", "There is no such user.")
+
+
+def test_maintain_does_what_is_due_batch_by_batch_until_nothing_is(
+    run: Run, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, users = ["--db-url", database.dsn()], [database.sign_up() for _ in range(3)]
+    nothing = dict.fromkeys((field.name for field in fields(MaintenanceReport)), 0)
+    batches = []
+
+    def in_small_batches(client: object) -> Call[MaintenanceReport]:
+        batches.append(client)
+        return Call("run_maintenance", {"max_items": 1}, one(MaintenanceReport))
+
+    monkeypatch.setattr(ServiceProcedures, "run_maintenance", rpc(in_small_batches))
+    with database.connect() as connection, freeze(connection, datetime.now(UTC)) as clock:
+        client = Client(connection)
+        for user in users:
+            client.add_credits_for(user, 5, expires_at=clock.now + timedelta(hours=1))
+        client.reserve_credits_for(database.sign_up(), 2, timedelta(minutes=10))
+        client.process_stripe_event(paid(uuid4()))
+        assert json.loads(run("maintain", "--json", *url).out) == nothing
+        clock.advance(timedelta(hours=1))
+        said = run("maintain", *url)
+        assert (said.code, said.out) == (0, "✓ store events waiting 1, accounts 4, expirations 3, holds 1\n")
+        assert len(batches) >= 4
+        assert run("maintain", *url).out == "✓ Nothing was due.\n"
+        assert [client.get_transaction_history_for(user, 1)[0].type for user in users] == ["expiration"] * 3
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_maintain_goes_on_at_its_interval_over_a_restart_until_it_is_stopped(
+    run: Run, database: Database, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+) -> None:
+    slept = []
+
+    def sleep(seconds: float) -> None:
+        """What happens between the turns: the server goes, comes back, and the command is stopped."""
+        slept.append(seconds)
+        with database.connect("postgres", dbname="postgres") as superuser:
+            if len(slept) < 3:
+                query = f"alter database {database.name} allow_connections {len(slept) == 2}"
+                superuser.execute(query.encode())
+            else:
+                os.kill(os.getpid(), how)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        said = run("maintain", "--every", "5m", "--db-url", database.dsn())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (said.code, slept, said.out) == (0, [300, 300, 300], "✓ Nothing was due.\n" * 2)
+    assert "not currently accepting connections" in said.err
+    assert said.err.endswith("\nNext try in 300 s.\n")
+
+
+def test_an_interval_is_a_number_with_a_unit(run: Run) -> None:
+    for text, seconds in (("30s", 30), ("5m", 300), ("2h", 7200), ("1d", 86400)):
+        assert cli_credits.interval(text) == seconds
+    for text in ("5", "m", "0s", "-5m", "5 m", "1.5h", "5M", "", "9" * 30 + "d"):
+        refused = run("maintain", f"--every={text}", "--db-url", "postgresql:///nowhere")
+        assert (refused.code, refused.out) == (1, "")
+        assert "An interval is a number with s, m, h or d, for instance 5m." in refused.err
+
+
+def test_a_database_without_all_migrations_is_not_maintained_or_explained(run: Run, empty: Database) -> None:
+    url = ["--db-url", empty.dsn()]
+    commands = ["maintain"], ["maintain", "--every", "1s"], ["explain", "ada@example.com"]
+    refusals = [run(*command, *url) for command in commands[:2]]
+    run("push", "--to", "0001_core", *url)
+    refusals += [run(*command, *url) for command in commands]
+    assert {(said.code, said.err) for said in refusals} == {
+        (1, "The database does not have all migrations: push first.")
+    }
+
+
+def test_push_says_what_became_of_the_schedule_of_maintenance(run: Run, database: Database) -> None:
+    with database.connect() as connection:
+        connection.execute(
+            """
+            create or replace function credits_private.schedule_maintenance() returns text language sql
+            set search_path = '' as $$ select 'It runs on Mondays.' $$
+            """
+        )
+    url = ["--db-url", database.dsn()]
+    assert run("push", *url).out.endswith("\nIt runs on Mondays.\n")
+    assert "Mondays" not in run("push", "--dry-run", *url).out
 
 
 def test_sql_prints_the_present_definition(run: Run) -> None:

@@ -43,10 +43,15 @@ from credits_db import (
     AsyncClient,
     BalanceLimit,
     Client,
+    CreditHold,
     CreditsError,
     CreditTransaction,
     CreditUsage,
     EventNotFound,
+    ExpiryNotAllowed,
+    GrantNotFound,
+    HoldNotActive,
+    HoldNotFound,
     IdempotencyKeyReused,
     InsufficientCredits,
     InvalidAmount,
@@ -58,10 +63,14 @@ from credits_db import (
     LedgerViolation,
     MaintenanceReport,
     NotAuthenticated,
+    OutboxItem,
     PayloadTooLarge,
     PurchaseConflict,
     PurchaseTransaction,
+    RecurringGrant,
+    RefundExceedsConsumption,
     StoreEvent,
+    TooManyHolds,
     TransactionNotFound,
     UnknownProduct,
     UserCredits,
@@ -71,6 +80,7 @@ from credits_db._call import Call, rpc
 from credits_db.errors import _BY_CODE
 from credits_db.procedures import ServiceProcedures, UserProcedures
 from credits_db.results import Result
+from credits_db.testing import freeze
 
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
@@ -79,7 +89,11 @@ SOURCES = ("autocommit", "manual", "transaction", "pool", "manual pool", "unprep
 OWN_TRANSACTION = tuple(source for source in SOURCES if source not in ("transaction", "manual"))
 WHO = "select current_setting('role'), coalesce(current_setting('request.jwt.claims', true), '')"
 NOBODY = ("none", "")
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+EPOCH, LATER = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 RICH = uuid4()
+HOLDS: dict[str, UUID] = {}  # of RICH, in the present database
 LARGE = f'"{"x" * 2**20}"'  # a body over 1 MiB
 READY_IDLE = b"Z\x00\x00\x00\x05I"
 UUID_TEXT = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -187,7 +201,12 @@ def bank(templates: Templates, flavour: str) -> Iterator[Database]:
             Client(connection).record_purchase_for(sign_up(connection), "app_store", "taken", "pack")
             Client(connection).record_purchase_for(leaver, "app_store", "closed", "pack")
             Client(connection).delete_user_account_for(leaver)
-        database.sign_up(id=RICH)
+            sign_up(connection, id=RICH)
+            connection.execute("select credits_private.set_setting('max_active_holds', '3')")
+            for name in ("released", "held", "second", "third"):
+                HOLDS[name] = Client(connection).reserve_credits_for(RICH, 1, DAY).id
+                if name == "released":
+                    Client(connection).release_hold_for(RICH, HOLDS[name])
         enrich(database, RICH, 2**53 - 1 - 3)
         yield database
         with database.connect() as connection:
@@ -233,9 +252,6 @@ def enrich(database: Database, user: UUID, amount: int) -> None:
 
 # every RPC -----------------------------------------------------------------------------------------------------------
 
-DAY = timedelta(days=1)
-EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
-
 USER_CALLS: dict[str, tuple[tuple[Any, ...], Any]] = {
     "consume_credit": ((1,), CreditTransaction),
     "get_user_credits": ((), UserCredits),
@@ -248,6 +264,11 @@ USER_CALLS: dict[str, tuple[tuple[Any, ...], Any]] = {
 SERVICE_CALLS: dict[str, tuple[tuple[Any, ...], Any]] = {
     "consume_credit_for": ((1,), CreditTransaction),
     "add_credits_for": ((5, "purchase"), CreditTransaction),
+    "refund_consumption_for": ((2, 1), CreditTransaction),
+    "reserve_credits_for": ((2, HOUR), CreditHold),
+    "capture_hold_for": (("{hold}", 1), CreditTransaction),
+    "release_hold_for": (("{other}",), CreditHold),
+    "set_alert_for": ((5,), UserCredits),
     "get_user_credits_for": ((), UserCredits),
     "get_transaction_history_for": ((10, 100, None), [CreditTransaction]),
     "get_operation_for": (("first",), CreditTransaction),
@@ -266,14 +287,23 @@ SHOP_CALLS: dict[str, tuple[tuple[Any, ...], Any]] = {
     "process_revenuecat_event": (('{"event": {"id": "{id}", "type": "TEST"}}',), StoreEvent),
     "process_stripe_event": ((b'{"id": "{id}", "object": "event", "type": "payout.paid"}',), StoreEvent),
     "reprocess_store_event": (("stripe", "{id}"), StoreEvent),
+    "set_recurring_grant": (("g-{id}", 5, "day", None, "vip"), RecurringGrant),
+    "end_recurring_grant": (("g-{id}",), RecurringGrant),
+    "claim_outbox": ((100, HOUR), [OutboxItem]),
+    "ack_outbox": ((["{hold}"],), int),
     "run_maintenance": ((), MaintenanceReport),
 }
 
 
-def named(arguments: tuple[Any, ...], id: UUID) -> list[Any]:
-    """The arguments with an id of their own where they leave room for one."""
-    texts = [a.replace("{id}", str(id)) if isinstance(a, str) else a for a in arguments]
-    return [a.replace(b"{id}", str(id).encode()) if isinstance(a, bytes) else a for a in texts]
+def named(argument: Any, **ids: UUID) -> Any:
+    """The argument, or each of several, with an id of its own where it leaves room for one."""
+    if isinstance(argument, tuple | list):
+        return [named(part, **ids) for part in argument]
+    if isinstance(argument, bytes):
+        return named(argument.decode(), **ids).encode()
+    if argument in ("{hold}", "{other}"):
+        return ids[argument.strip("{}")]
+    return argument.replace("{id}", str(ids["id"])) if isinstance(argument, str) else argument
 
 
 def instants(answer: Any) -> list[datetime]:
@@ -305,11 +335,16 @@ def test_every_rpc_answers_with_its_dataclass_and_in_utc(bank: Database, driver:
         first = driver.wait(client.consume_credit_for(user, idempotency_key="first", metadata={"é": [1, None]}))
         assert first.metadata == {"é": [1, None]}
         assert first.id == f"{user}/2"
+        driver.wait(client.set_alert_for(user, 12))
+        driver.wait(client.add_credits_for(user, 10))
+        hold, other = (driver.wait(client.reserve_credits_for(user, 1)).id for _ in range(2))
         for calls, subject in ((USER_CALLS, client.as_user(user)), (SERVICE_CALLS, client)):
             for name, (arguments, expected) in calls.items():
                 whom = leaver if "delete" in name else user
                 if calls is SERVICE_CALLS:
-                    answer = driver.wait(getattr(subject, name)(whom, *named(arguments, user)))
+                    answer = driver.wait(
+                        getattr(subject, name)(whom, *named(arguments, hold=hold, other=other, id=user))
+                    )
                 elif whom is leaver:
                     answer = driver.wait(getattr(client.as_user(leaver), name)(*arguments))
                 else:
@@ -318,10 +353,10 @@ def test_every_rpc_answers_with_its_dataclass_and_in_utc(bank: Database, driver:
                 if name.startswith("get_operation"):
                     assert answer == first
         for name, (arguments, expected) in SHOP_CALLS.items():
-            check_answer(driver.wait(getattr(client, name)(*named(arguments, user))), expected)
+            check_answer(driver.wait(getattr(client, name)(*named(arguments, hold=hold, id=user))), expected)
         assert driver.wait(client.get_operation_for(user, "unused")) is None
         now = driver.wait(client.get_user_credits_for(user))
-        assert (now.credits_remaining, now.credits_available, now.used_credits, now.last_seq) == (11, 11, 3, 7)
+        assert (now.credits_remaining, now.credits_available, now.used_credits, now.last_seq) == (21, 19, 3, 10)
         assert abs(now.updated_at - datetime.now(UTC)) < DAY / 24
 
 
@@ -378,6 +413,10 @@ def test_results_are_the_same_from_a_row_and_from_the_json_of_postgrest(
          lambda c: c.record_purchase_for(user, "paddle", str(user), "pack", payload={"a": 1})),
         (f"(select * from public.user_entitlements where user_id = '{user}')", UserEntitlement,
          lambda c: c.grant_entitlement_for(user, "pro")),
+        (f"public.reserve_credits_for('{user}', 1, idempotency_key => 'hold')", CreditHold,
+         lambda c: c.reserve_credits_for(user, 1, idempotency_key="hold")),
+        (f"public.set_recurring_grant('json', 5, 'week', '{user}')", RecurringGrant,
+         lambda c: c.set_recurring_grant("json", 5, "week", user)),
         (f"public.process_stripe_event('{body}')", StoreEvent, lambda c: c.process_stripe_event(body)),
     ]  # fmt: skip
     with driver.connected(bank.dsn(), options=f"-c TimeZone={zone}") as connection:
@@ -398,10 +437,12 @@ def test_results_are_the_same_from_a_row_and_from_the_json_of_postgrest(
             "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 1
         }  # fmt: skip
         ((text,),) = driver.execute(
-            connection, "select row_to_json(row(%s::uuid, null, 'x', 1, 2)::public.ledger_violation)::text", [user]
+            connection,
+            "select row_to_json(row(%s::uuid, null, 'x', 1, 2, null)::public.ledger_violation)::text",
+            [user],
         )
         violation = LedgerViolation.from_json(json.loads(text))
-        assert violation == LedgerViolation(user_id=user, seq=None, rule="x", expected=1, found=2)
+        assert violation == LedgerViolation(user_id=user, seq=None, rule="x", expected=1, found=2, hold_id=None)
         assert violation.to_json() == json.loads(text)
 
 
@@ -411,7 +452,7 @@ def test_verify_ledger_names_what_is_wrong(database: Database, driver: Driver) -
     with database.connect() as connection:
         connection.execute("update public.user_credits set credits_remaining = 4, total_credits = 4")
     with driver.connected(database.dsn()) as connection:
-        expected = LedgerViolation(user_id=user, seq=None, rule="balance_is_not_sum", expected=3, found=4)
+        expected = LedgerViolation(user_id=user, seq=None, rule="balance_is_not_sum", expected=3, found=4, hold_id=None)
         assert driver.wait(driver.client(connection).verify_ledger()) == [expected]
 
 
@@ -457,6 +498,29 @@ REFUSALS: list[tuple[type[CreditsError], set[str], Callable[[Any, UUID], Any]]] 
     (AccountClosed, set(), lambda c, u: c.record_purchase_for(u, "app_store", "closed", "pack")),
     (TransactionNotFound, {"store", "transaction_id"}, lambda c, u: c.refund_purchase("stripe", "pi_0", "re_0")),
     (InvalidAmount, {"amount"}, lambda c, u: c.refund_purchase("app_store", "taken", "re_0", 0)),
+    (TransactionNotFound, {"seq"}, lambda c, u: c.refund_consumption_for(u, 1)),
+    (TransactionNotFound, {"seq"}, lambda c, u: c.refund_consumption_for(RICH, 2)),
+    (RefundExceedsConsumption, {"amount", "refundable"}, lambda c, u: c.refund_consumption_for(u, 2, 2)),
+    (InvalidAmount, {"amount"}, lambda c, u: c.refund_consumption_for(u, 2, 0)),
+    (InsufficientCredits, TOO_FEW, lambda c, u: c.reserve_credits_for(u, 3)),
+    (InvalidAmount, {"amount"}, lambda c, u: c.reserve_credits_for(u, 0)),
+    (InvalidArgument, {"argument", "value"}, lambda c, u: c.reserve_credits_for(u, 1, timedelta.max)),
+    (InvalidArgument, {"argument", "value"}, lambda c, u: c.reserve_credits_for(u, 1, timedelta(0))),
+    (IdempotencyKeyReused, REUSED, lambda c, u: c.reserve_credits_for(u, 1, idempotency_key="first")),
+    (HoldNotFound, {"hold_id"}, lambda c, u: c.capture_hold_for(u, uuid4())),
+    (HoldNotFound, {"hold_id"}, lambda c, u: c.release_hold_for(u, HOLDS["held"])),
+    (HoldNotActive, {"hold_id", "state"}, lambda c, u: c.capture_hold_for(RICH, HOLDS["released"])),
+    (InvalidAmount, {"amount", "held"}, lambda c, u: c.capture_hold_for(RICH, HOLDS["held"], 2)),
+    (TooManyHolds, {"active", "maximum"}, lambda c, u: c.reserve_credits_for(RICH, 1)),
+    (ExpiryNotAllowed, {"store"},
+     lambda c, u: c.add_credits_for(u, 1, "purchase", expires_at=LATER, metadata={"store": "app_store"})),
+    (InvalidArgument, {"argument", "value"}, lambda c, u: c.set_alert_for(u, 2**53)),
+    (InvalidArgument, {"argument"}, lambda c, u: c.set_recurring_grant("daily", 5, "day")),
+    (InvalidAmount, {"amount"}, lambda c, u: c.set_recurring_grant("daily", 0, "day", u)),
+    (AccountNotFound, set(), lambda c, u: c.set_recurring_grant("daily", 5, "day", uuid4())),
+    (GrantNotFound, {"name"}, lambda c, u: c.end_recurring_grant("nothing", u)),
+    (InvalidArgument, {"argument"}, lambda c, u: c.claim_outbox(0)),
+    (InvalidArgument, {"argument"}, lambda c, u: c.claim_outbox(1, timedelta(0))),
     (EventNotFound, {"provider", "event_id"}, lambda c, u: c.reprocess_store_event("stripe", "evt_0")),
     (PayloadTooLarge, {"bytes"}, lambda c, u: c.run(Call("process_stripe_event", {"body": LARGE}, list))),
 ]  # fmt: skip
@@ -664,6 +728,84 @@ def test_an_entitlement_lasts_until_its_instant(bank: Database, driver: Driver) 
         assert driver.wait(client.has_entitlement_for(user, "pro")) is False
         assert driver.wait(client.grant_entitlement_for(user, "pro")).active_until is None
         assert driver.wait(client.has_entitlement_for(user, "pro")) is True
+
+
+def test_a_consumption_is_given_back_in_parts_and_no_further(bank: Database, driver: Driver) -> None:
+    user = bank.sign_up()
+    with driver.connected(bank.dsn()) as connection:
+        client = driver.client(connection)
+        spent = driver.wait(client.consume_credit_for(user, 3))
+        give_back = partial(client.refund_consumption_for, user, spent.seq)
+        part = driver.wait(give_back(2, description="Half a film", metadata={"ticket": 7}, idempotency_key="back"))
+        assert (part.type, part.amount, part.balance_after) == ("refund", 2, 2)
+        assert (part.description, part.metadata) == ("Half a film", {"ticket": 7})
+        assert (
+            driver.wait(give_back(2, description="Half a film", metadata={"ticket": 7}, idempotency_key="back")) == part
+        )
+        with pytest.raises(RefundExceedsConsumption) as caught:
+            driver.wait(give_back(2))
+        assert dict(caught.value.details) == {"amount": 2, "refundable": 1}
+        assert driver.wait(give_back()).amount == 1
+        with pytest.raises(TransactionNotFound):
+            driver.wait(client.refund_consumption_for(user, part.seq))
+
+
+def test_a_low_balance_is_told_once_and_no_more_when_it_is_acknowledged(bank: Database, driver: Driver) -> None:
+    user = bank.sign_up()
+
+    def told(lease: timedelta) -> list[OutboxItem]:
+        return [item for item in driver.wait(client.claim_outbox(1000, lease)) if item.user_id == user]
+
+    with driver.connected(bank.dsn()) as connection, bank.connect() as owner, freeze(owner, datetime.now(UTC)) as clock:
+        client = driver.client(connection)
+        assert driver.wait(client.set_alert_for(user, 3)).alert_below == 3
+        spent = driver.wait(client.consume_credit_for(user))
+        driver.wait(client.consume_credit_for(user))
+        (item,) = told(HOUR)
+        assert (item.kind, item.attempts) == ("low_balance", 1)
+        assert item.payload == {"credits_remaining": 2, "alert_below": 3, "seq": spent.seq}
+        assert told(HOUR) == []
+        clock.advance(HOUR)
+        (again,) = told(HOUR)
+        assert (again.id, again.attempts) == (item.id, 2)
+        assert driver.wait(client.ack_outbox([item.id, uuid4()])) == 1
+        assert driver.wait(client.ack_outbox((item.id,))) == 0
+        clock.advance(HOUR)
+        assert told(HOUR) == []
+        assert driver.wait(client.set_alert_for(user)).alert_below is None
+
+
+def test_a_recurring_grant_comes_with_its_period_until_it_is_ended(bank: Database, driver: Driver) -> None:
+    user = bank.sign_up()
+    with driver.connected(bank.dsn()) as connection, bank.connect() as owner, freeze(owner, LATER) as clock:
+        client = driver.client(connection)
+        daily = driver.wait(client.set_recurring_grant("daily", 5, "day", user))
+        assert (daily.user_id, daily.entitlement, daily.period, daily.rollover) == (user, None, "day", False)
+        assert (daily.starts_at, daily.ends_at) == (LATER, None)
+        assert driver.wait(client.set_recurring_grant("daily", 5, "day", user)) == daily
+        assert driver.wait(client.get_user_credits_for(user)).credits_available == 8
+        driver.wait(client.consume_credit_for(user, 6))
+        clock.advance(DAY)
+        assert driver.wait(client.get_user_credits_for(user)).credits_available == 7
+        clock.advance(HOUR)
+        assert driver.wait(client.end_recurring_grant("daily", user)).ends_at == clock.now
+        clock.advance(DAY)
+        assert driver.wait(client.get_user_credits_for(user)).credits_available == 2
+        with pytest.raises(GrantNotFound):
+            driver.wait(client.end_recurring_grant("daily", user))
+
+
+def test_credits_that_expire_are_spent_first_and_then_gone(bank: Database, driver: Driver) -> None:
+    user = bank.sign_up()
+    with driver.connected(bank.dsn()) as connection, bank.connect() as owner, freeze(owner, datetime.now(UTC)) as clock:
+        client = driver.client(connection)
+        driver.wait(client.add_credits_for(user, 10, expires_at=clock.now + HOUR))
+        driver.wait(client.consume_credit_for(user, 4))
+        clock.advance(HOUR)
+        assert driver.wait(client.get_user_credits_for(user)).credits_available == 3
+        assert driver.wait(client.run_maintenance()).expirations >= 1
+        (newest, *_) = driver.wait(client.get_transaction_history_for(user))
+        assert (newest.type, newest.amount, newest.created_at) == ("expiration", -6, clock.now)
 
 
 def test_the_body_of_an_event_is_stored_to_the_last_byte(bank: Database, driver: Driver) -> None:
@@ -1073,6 +1215,7 @@ class Proxy:
         self.database = dataclasses.replace(database, host=self.folder.name, port="5432")
         self.host, self.port = database.host, int(database.port)
         self.lose = ""
+        self.word = b"consume_credit"
         self.sent = bytearray()
         self.threads: list[threading.Thread] = []
         self.listener = socket.socket(socket.AF_UNIX)
@@ -1121,7 +1264,7 @@ class Proxy:
                         return
                     if side is client:
                         self.sent += data
-                        asked = asked or b"consume_credit" in data
+                        asked = asked or self.word in data
                         if self.lose == "request" and asked:
                             self.lose = ""
                             return

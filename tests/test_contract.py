@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, get_args
 from uuid import UUID, uuid4
 
@@ -76,6 +77,9 @@ def test_users_and_services_have_the_methods_that_their_role_may_call(db: psycop
         ("public.user_entitlements", results.UserEntitlement),
         ("public.store_event", results.StoreEvent),
         ("public.maintenance_report", results.MaintenanceReport),
+        ("public.credit_holds", results.CreditHold),
+        ("public.recurring_grant", results.RecurringGrant),
+        ("public.outbox_item", results.OutboxItem),
     ],
 )
 def test_a_result_has_the_columns_of_its_type(db: psycopg.Connection[Any], relation: str, result: type) -> None:
@@ -90,6 +94,8 @@ def test_a_result_has_the_columns_of_its_type(db: psycopg.Connection[Any], relat
         ("public.credit_transaction_type", results.TransactionType),
         ("public.purchase_status", results.PurchaseStatus),
         ("public.store_event_state", results.StoreEventState),
+        ("public.credit_hold_status", results.HoldStatus),
+        ("public.grant_period", results.GrantPeriod),
     ],
 )
 def test_the_words_of_a_type_are_those_of_the_enum(db: psycopg.Connection[Any], type: str, words: Any) -> None:
@@ -125,6 +131,13 @@ def pay_and_leave(client: Client, user: UUID) -> PurchaseTransaction:
     return client.record_purchase_for(sign_up(client._source), "app_store", "t", "pack")
 
 
+def reserve_twice(client: Client, user: UUID) -> None:
+    assert isinstance(client._source, psycopg.Connection)
+    client._source.execute("select credits_private.set_setting('max_active_holds', '1')")
+    for _ in range(2):
+        client.reserve_credits_for(user, 1)
+
+
 PROVOKED: dict[type[errors.CreditsError], Callable[[Client, Any], object]] = {
     errors.NotAuthenticated: lambda client, user: client.consume_credit_for(None),  # type: ignore[arg-type]  # on purpose
     errors.InsufficientCredits: lambda client, user: client.consume_credit_for(user, 4),
@@ -148,6 +161,18 @@ PROVOKED: dict[type[errors.CreditsError], Callable[[Client, Any], object]] = {
     errors.AccountClosed: pay_and_leave,
     errors.PayloadTooLarge: lambda client, user: client.process_stripe_event(" " * 2**20 + "{}"),
     errors.UnknownProduct: lambda client, user: pay(client, user, product="hat"),
+    errors.HoldNotFound: lambda client, user: client.release_hold_for(user, uuid4()),
+    errors.HoldNotActive: lambda client, user: client.capture_hold_for(
+        user, client.release_hold_for(user, client.reserve_credits_for(user, 1).id).id
+    ),
+    errors.TooManyHolds: reserve_twice,
+    errors.RefundExceedsConsumption: lambda client, user: client.refund_consumption_for(
+        user, client.consume_credit_for(user).seq, 2
+    ),
+    errors.ExpiryNotAllowed: lambda client, user: client.add_credits_for(
+        user, 1, "purchase", expires_at=datetime(2100, 1, 1, tzinfo=UTC), metadata={"store": "app_store"}
+    ),
+    errors.GrantNotFound: lambda client, user: client.end_recurring_grant("nothing"),
 }
 
 
@@ -180,12 +205,13 @@ def test_a_refusal_arrives_as_its_class(db: psycopg.Connection[Any], error: type
 def test_the_public_names_are_these_and_all_can_be_loaded() -> None:
     classes = {cls.__name__ for cls in errors._BY_CODE.values()} | {"CreditsError"}
     kinds = {cls.__name__ for cls in results.Result.__subclasses__()}
-    words = {"TransactionType", "PurchaseStatus", "StoreEventState"}
+    words = {"TransactionType", "PurchaseStatus", "StoreEventState", "HoldStatus", "GrantPeriod"}
     assert set(credits_db.__all__) == classes | kinds | words | {
         "Client",
         "AsyncClient",
         "UserClient",
         "AsyncUserClient",
+        "Reservation",
     }
     assert all(getattr(credits_db, name) for name in credits_db.__all__)
     with pytest.raises(AttributeError):

@@ -7,7 +7,7 @@ complains about a comment that it does not need.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, assert_type
 from uuid import UUID
 
@@ -19,14 +19,19 @@ from credits_db import (
     AsyncClient,
     AsyncUserClient,
     Client,
+    CreditHold,
     CreditsError,
     CreditTransaction,
     CreditUsage,
+    HoldStatus,
     InsufficientCredits,
     LedgerViolation,
     MaintenanceReport,
+    OutboxItem,
     PurchaseStatus,
     PurchaseTransaction,
+    RecurringGrant,
+    Reservation,
     StoreEvent,
     StoreEventState,
     TransactionType,
@@ -44,6 +49,21 @@ def sync(connection: psycopg.Connection[Any], pool: ConnectionPool, user: UUID, 
     assert_type(client.consume_credit_for(user), CreditTransaction)
     assert_type(client.consume_credit_for(user, 10, metadata={"a": 1}, idempotency_key="k"), CreditTransaction)
     assert_type(client.add_credits_for(user, 1, "purchase", description="x"), CreditTransaction)
+    assert_type(client.add_credits_for(user, 1, expires_at=now), CreditTransaction)
+    assert_type(client.refund_consumption_for(user, 2, 1, description="x"), CreditTransaction)
+    assert_type(client.reserve_credits_for(user, 9, timedelta(minutes=1), idempotency_key="k"), CreditHold)
+    assert_type(client.capture_hold_for(user, user, 3, metadata={"a": 1}), CreditTransaction)
+    assert_type(client.release_hold_for(user, user), CreditHold)
+    assert_type(client.set_alert_for(user, 10), UserCredits)
+    assert_type(client.set_recurring_grant("daily", 5, "day", user, rollover=True), RecurringGrant)
+    assert_type(client.set_recurring_grant("pro", 5, "month", entitlement="pro"), RecurringGrant)
+    assert_type(client.end_recurring_grant("daily", user), RecurringGrant)
+    items = assert_type(client.claim_outbox(10, timedelta(minutes=1)), list[OutboxItem])
+    assert_type(client.ack_outbox([item.id for item in items]), int)
+    with client.reserve(user, 100, timedelta(hours=1), description="x", idempotency_key="k") as hold:
+        assert_type(hold, Reservation)
+        hold.amount = 37
+    assert_type(hold.transaction, CreditTransaction | None)
     assert_type(client.get_user_credits_for(user), UserCredits)
     assert_type(client.get_user_credits_for(user).credits_available, int)
     assert_type(client.get_transaction_history_for(user, 10, before_seq=5), list[CreditTransaction])
@@ -83,6 +103,21 @@ async def asynchronous(
     assert_type(await spend, CreditTransaction)
     assert_type(await client.consume_credit_for(user, 10, metadata={"a": 1}, idempotency_key="k"), CreditTransaction)
     assert_type(await client.add_credits_for(user, 1, "purchase", description="x"), CreditTransaction)
+    assert_type(await client.add_credits_for(user, 1, expires_at=now), CreditTransaction)
+    assert_type(await client.refund_consumption_for(user, 2, 1, description="x"), CreditTransaction)
+    assert_type(await client.reserve_credits_for(user, 9, timedelta(minutes=1), idempotency_key="k"), CreditHold)
+    assert_type(await client.capture_hold_for(user, user, 3, metadata={"a": 1}), CreditTransaction)
+    assert_type(await client.release_hold_for(user, user), CreditHold)
+    assert_type(await client.set_alert_for(user, 10), UserCredits)
+    assert_type(await client.set_recurring_grant("daily", 5, "day", user, rollover=True), RecurringGrant)
+    assert_type(await client.set_recurring_grant("pro", 5, "month", entitlement="pro"), RecurringGrant)
+    assert_type(await client.end_recurring_grant("daily", user), RecurringGrant)
+    items = assert_type(await client.claim_outbox(10, timedelta(minutes=1)), list[OutboxItem])
+    assert_type(await client.ack_outbox([item.id for item in items]), int)
+    async with client.reserve(user, 100, timedelta(hours=1), description="x", idempotency_key="k") as hold:
+        assert_type(hold, Reservation)
+        hold.amount = 37
+    assert_type(hold.transaction, CreditTransaction | None)
     assert_type(await client.get_user_credits_for(user), UserCredits)
     assert_type(await client.get_transaction_history_for(user, 10, before_seq=5), list[CreditTransaction])
     assert_type(await client.get_operation_for(user, "k"), CreditTransaction | None)
@@ -123,7 +158,11 @@ async def webhooks(client: Client, later: AsyncClient, body: bytes, headers: dic
 
 
 def results(
-    row: CreditTransaction, error: InsufficientCredits, purchase: PurchaseTransaction, event: StoreEvent
+    row: CreditTransaction,
+    error: InsufficientCredits,
+    purchase: PurchaseTransaction,
+    event: StoreEvent,
+    hold: Reservation,
 ) -> None:
     assert_type(row.user_id, UUID)
     assert_type(row.created_at, datetime)
@@ -140,6 +179,8 @@ def results(
     assert_type(purchase.status, PurchaseStatus)
     assert_type(purchase.entitlements, list[str])
     assert_type(event.state, StoreEventState)
+    assert_type(hold.row.status, HoldStatus)
+    assert_type((hold.id, hold.amount, hold.expires_at), tuple[UUID, int, datetime])
     row.amount = 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -169,5 +210,11 @@ def rejected(
     client.record_purchase_for(user, "stripe", "pi_1", "pack", environment="TEST")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.process_stripe_event({})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.as_user(user).run_maintenance()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    client.reserve_credits_for(user)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.reserve_credits_for(user, 1, 60)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.set_recurring_grant("a", 1, "year", user)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.as_user(user).reserve(user, 1)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    with client.reserve(user, 1) as hold:
+        hold.id = user  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     handle_stripe(b"", {}, client)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     print(client.get_operation_for(user, "k").seq)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]

@@ -692,6 +692,41 @@ revoke all on function credits_private.post(uuid, public.credit_transaction_type
   from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/lock_account.sql
+-- lock_account: takes the one lock, opening the account if need be.
+--
+-- The first step of every operation that decides something about a balance; what it returns is the newest
+-- committed state, and stays so until the transaction ends. NO KEY: a reference to the row need not wait. The user is shared
+-- first, in the order of a deletion: who moves a balance twice in one transaction looks at the user again (the foreign key).
+
+create or replace function credits_private.lock_account(p_user_id uuid)
+  returns public.user_credits
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_account public.user_credits;
+begin
+  perform from auth.users as u where u.id = p_user_id for key share;
+  loop
+    select a.* into v_account
+    from public.user_credits as a
+    where a.user_id = p_user_id
+    for no key update;
+    exit when found;
+    perform credits_private.open_account(p_user_id);
+  end loop;
+  return v_account;
+end;
+$$;
+
+comment on function credits_private.lock_account(uuid) is
+  'Locks the balance row of a user and returns it, opening the account first where it is missing. Raises PT401 and PT404 like open_account.';
+
+revoke all on function credits_private.lock_account(uuid) from public, anon, authenticated, service_role;
+-- end
+
 -- squawk-ignore ban-drop-function
 drop function credits_private.find_replay(uuid, public.credit_transaction_type, bigint, text, jsonb, text);
 
@@ -1206,16 +1241,17 @@ begin
   for v_lot in
     select s.seq, s.hold_id, s.amount
     from (
-      select l.seq, null::pg_catalog.uuid as hold_id, l.remaining as amount, l.expires_at
+      select l.seq, null::pg_catalog.uuid as hold_id, l.remaining as amount, l.expires_at, null::pg_catalog.timestamptz as held_at
       from credits_private.credit_lots as l
       where l.user_id = p_user_id and l.expired_at is null and l.remaining > 0
       union all
-      select h.lot_seq, h.hold_id, h.amount, l.expires_at
-      from credits_private.hold_lots as h
-      join credits_private.credit_lots as l on l.user_id = h.user_id and l.seq = h.lot_seq
-      where h.user_id = p_user_id
+      select p.lot_seq, p.hold_id, p.amount, l.expires_at, h.created_at
+      from credits_private.hold_lots as p
+      join public.credit_holds as h on h.user_id = p.user_id and h.id = p.hold_id
+      join credits_private.credit_lots as l on l.user_id = p.user_id and l.seq = p.lot_seq
+      where p.user_id = p_user_id
     ) as s
-    order by s.hold_id is not null, s.expires_at, s.seq, s.hold_id
+    order by s.hold_id is not null, s.expires_at, s.seq, s.held_at, s.hold_id
   loop
     exit when v_debt <= 0;
     v_part := least(v_debt, v_lot.amount);
@@ -1400,8 +1436,8 @@ revoke all on function credits_private.give_back(uuid, bigint, bigint, bigint, b
 -- from sql/credits/private/end_hold.sql
 -- end_hold: an active hold is captured, released or expired; its credits go where they belong.
 --
--- What was captured takes its part of the lots that the hold had, soonest expiry first; the rest goes back to them, and what
--- has expired meanwhile expires now. The caller holds the lock of the balance.
+-- What was captured takes its part of the lots that the hold had, soonest expiry first; the rest goes back to them. The caller
+-- holds the lock of the balance, and has what expired meanwhile expire next (expire_lots).
 
 create or replace function credits_private.end_hold(
   p_hold public.credit_holds,
@@ -1454,7 +1490,6 @@ begin
     ended_at = p_at
   where h.user_id = p_hold.user_id and h.id = p_hold.id
   returning h.* into v_hold;
-  perform credits_private.expire_lots(p_hold.user_id, p_at, p_at, null);
   return v_hold;
 end;
 $$;
@@ -1495,7 +1530,7 @@ begin
     select h.* into v_hold
     from public.credit_holds as h
     where h.user_id = p_user_id and h.status = 'active' and h.expires_at <= v_now
-    order by h.expires_at, h.id
+    order by h.expires_at, h.created_at, h.id
     limit 1;
     select g.* into v_grant
     from credits_private.find_grants(p_user_id, v_now) as g
@@ -1504,7 +1539,7 @@ begin
     limit 1;
     v_at := least(v_hold.expires_at, v_grant.at, v_now);
     v_report.expirations := v_report.expirations + credits_private.expire_lots(
-      p_user_id, v_from, v_at, p_limit - v_report.expirations - v_report.holds - v_report.grants
+      p_user_id, v_from, v_at, case when p_limit is not null then greatest(0, p_limit - v_report.expirations - v_report.holds - v_report.grants) end
     );
     exit when v_hold.id is null and v_grant.key is null;
     exit when v_report.expirations + v_report.holds + v_report.grants >= p_limit or p_limit is not null and exists (
@@ -1515,6 +1550,7 @@ begin
     if v_grant.key is null or v_hold.expires_at <= v_grant.at then
       perform credits_private.end_hold(v_hold, 'expired', v_at, null);
       v_report.holds := v_report.holds + 1;
+      v_report.expirations := v_report.expirations + credits_private.expire_lots(p_user_id, v_at, v_at, null);
     else
       v_row := credits_private.post(
         p_user_id,
@@ -2024,6 +2060,7 @@ begin
   );
   perform credits_private.end_hold(v_hold, 'captured', v_row.created_at, v_row);
   perform credits_private.cover_debt(p_user_id, v_row.seq, v_row.seq);
+  perform credits_private.expire_lots(p_user_id, v_row.created_at, v_row.created_at, null);
   return v_row;
 end;
 $$;
@@ -2065,6 +2102,7 @@ begin
         least(credits_private.now(), v_account.next_due_at - pg_catalog.interval '1 microsecond'),
         null
       );
+      perform credits_private.expire_lots(p_user_id, v_hold.ended_at, v_hold.ended_at, null);
     end if;
   elsif v_hold.status = 'captured' then
     perform credits_private.refuse_hold(v_hold);
@@ -2184,9 +2222,9 @@ revoke all on function credits_private.tell_holders(integer) from public, anon, 
 -- from sql/credits/private/erase_account.sql
 -- erase_account: removes a user whole, in one transaction.
 --
--- Locks the user, then the balance: the order of a deletion in auth.users, of a sign-up and of a first spend,
--- so a spend beside it came before or finds no account. (A transaction that moves one balance twice looks at the
--- user again, for the foreign key, and may so meet a deletion in a deadlock; Postgres ends one of the two.)
+-- Locks the user, then the balance: the order of a deletion in auth.users, of a sign-up and of lock_account, so a spend
+-- beside it came before or finds no account. (A transaction with two plain spends of one user looks at the user again,
+-- for the foreign key, and may so meet a deletion in a deadlock; Postgres ends one of the two.)
 -- Deleting the auth user does the rest: the balance goes by its foreign key, ledger and purchases with the balance.
 -- Called again it removes nothing and answers with a receipt of zeros.
 
@@ -3029,7 +3067,12 @@ begin
   end if;
   perform pg_advisory_xact_lock(hashtextextended('credits_private.user_entitlements:' || p_user_id::pg_catalog.text, 0));
   if exists (select from credits_private.recurring_grants as g where g.entitlement = any (p_entitlements)) then
-    perform from public.user_credits as a where a.user_id = p_user_id for no key update skip locked;
+    perform
+    from public.user_credits as a
+    join auth.users as u on u.id = a.user_id
+    where a.user_id = p_user_id
+    for key share of u skip locked
+    for no key update of a skip locked;
     v_is_locked := found;
     if v_is_locked then
       perform credits_private.settle_account(p_user_id);
@@ -3709,6 +3752,40 @@ revoke all on function public.credits_available(public.user_credits) from public
 grant execute on function public.credits_available(public.user_credits) to authenticated, service_role;
 -- end
 
+-- from sql/credits/rpc/add_credits_for.sql
+-- add_credits_for: a service gives a user credits.
+--
+-- Never callable by users: whoever could call it could mint. Send an idempotency key made from what caused
+-- the grant (the order, the invoice), and a retry gives nothing twice. With expires_at the credits are a lot: spent before
+-- those that last longer, and gone at that instant.
+
+create or replace function public.add_credits_for(
+  user_id uuid,
+  amount bigint,
+  type public.credit_transaction_type default 'bonus',
+  expires_at timestamptz default null,
+  description text default null,
+  metadata jsonb default '{}',
+  idempotency_key text default null
+)
+  returns public.credit_transactions
+  language plpgsql
+  volatile
+  security definer
+  set search_path = ''
+as $$
+begin
+  return credits_private.add_credits(user_id, amount, type, expires_at, description, metadata, idempotency_key);
+end;
+$$;
+
+comment on function public.add_credits_for(uuid, bigint, public.credit_transaction_type, timestamptz, text, jsonb, text) is
+  'Add credits to the balance of a user. amount: credits, 1 to 10^12; type: purchase, bonus, signup_bonus, monthly_bonus or admin_adjustment; expires_at: when they expire, null for never. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found, PT422 idempotency_key_reused, expiry_not_allowed or balance_limit, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
+
+revoke all on function public.add_credits_for(uuid, bigint, public.credit_transaction_type, timestamptz, text, jsonb, text) from public, anon, authenticated, service_role;
+grant execute on function public.add_credits_for(uuid, bigint, public.credit_transaction_type, timestamptz, text, jsonb, text) to service_role;
+-- end
+
 -- from sql/credits/rpc/refund_consumption_for.sql
 -- refund_consumption_for: a service gives back what a user had spent.
 --
@@ -4151,9 +4228,11 @@ begin
     select a.user_id
     from credits_private.due_accounts as d
     join public.user_credits as a on a.user_id = d.user_id
+    join auth.users as u on u.id = d.user_id
     where d.due_at <= v_now
     order by d.due_at
     limit v_left
+    for key share of u skip locked
     for no key update of a skip locked
   loop
     v_done := credits_private.settle_due(v_user_id, v_left);
@@ -4371,6 +4450,8 @@ create or replace trigger keep_app_store_credits
   before insert or update of user_id, seq on credits_private.credit_lots
   for each row
   execute function credits_private.keep_app_store_credits();
+
+alter table credits_private.credit_lots enable always trigger keep_app_store_credits;
 
 comment on trigger keep_app_store_credits on credits_private.credit_lots is
   'No lot for what the App Store sold.';

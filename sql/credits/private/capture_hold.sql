@@ -48,6 +48,7 @@ begin
   );
   perform credits_private.end_hold(v_hold, 'captured', v_row.created_at, v_row);
   perform credits_private.cover_debt(p_user_id, v_row.seq, v_row.seq);
+  perform credits_private.expire_lots(p_user_id, v_row.created_at, v_row.created_at, null);
   return v_row;
 end;
 $$;

@@ -32,16 +32,17 @@ begin
   for v_lot in
     select s.seq, s.hold_id, s.amount
     from (
-      select l.seq, null::pg_catalog.uuid as hold_id, l.remaining as amount, l.expires_at
+      select l.seq, null::pg_catalog.uuid as hold_id, l.remaining as amount, l.expires_at, null::pg_catalog.timestamptz as held_at
       from credits_private.credit_lots as l
       where l.user_id = p_user_id and l.expired_at is null and l.remaining > 0
       union all
-      select h.lot_seq, h.hold_id, h.amount, l.expires_at
-      from credits_private.hold_lots as h
-      join credits_private.credit_lots as l on l.user_id = h.user_id and l.seq = h.lot_seq
-      where h.user_id = p_user_id
+      select p.lot_seq, p.hold_id, p.amount, l.expires_at, h.created_at
+      from credits_private.hold_lots as p
+      join public.credit_holds as h on h.user_id = p.user_id and h.id = p.hold_id
+      join credits_private.credit_lots as l on l.user_id = p.user_id and l.seq = p.lot_seq
+      where p.user_id = p_user_id
     ) as s
-    order by s.hold_id is not null, s.expires_at, s.seq, s.hold_id
+    order by s.hold_id is not null, s.expires_at, s.seq, s.held_at, s.hold_id
   loop
     exit when v_debt <= 0;
     v_part := least(v_debt, v_lot.amount);

@@ -1,7 +1,7 @@
 -- end_hold: an active hold is captured, released or expired; its credits go where they belong.
 --
--- What was captured takes its part of the lots that the hold had, soonest expiry first; the rest goes back to them, and what
--- has expired meanwhile expires now. The caller holds the lock of the balance.
+-- What was captured takes its part of the lots that the hold had, soonest expiry first; the rest goes back to them. The caller
+-- holds the lock of the balance, and has what expired meanwhile expire next (expire_lots).
 
 create or replace function credits_private.end_hold(
   p_hold public.credit_holds,
@@ -54,7 +54,6 @@ begin
     ended_at = p_at
   where h.user_id = p_hold.user_id and h.id = p_hold.id
   returning h.* into v_hold;
-  perform credits_private.expire_lots(p_hold.user_id, p_at, p_at, null);
   return v_hold;
 end;
 $$;

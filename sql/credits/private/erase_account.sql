@@ -1,8 +1,8 @@
 -- erase_account: removes a user whole, in one transaction.
 --
--- Locks the user, then the balance: the order of a deletion in auth.users, of a sign-up and of a first spend,
--- so a spend beside it came before or finds no account. (A transaction that moves one balance twice looks at the
--- user again, for the foreign key, and may so meet a deletion in a deadlock; Postgres ends one of the two.)
+-- Locks the user, then the balance: the order of a deletion in auth.users, of a sign-up and of lock_account, so a spend
+-- beside it came before or finds no account. (A transaction with two plain spends of one user looks at the user again,
+-- for the foreign key, and may so meet a deletion in a deadlock; Postgres ends one of the two.)
 -- Deleting the auth user does the rest: the balance goes by its foreign key, ledger and purchases with the balance.
 -- Called again it removes nothing and answers with a receipt of zeros.
 

@@ -27,7 +27,12 @@ begin
   end if;
   perform pg_advisory_xact_lock(hashtextextended('credits_private.user_entitlements:' || p_user_id::pg_catalog.text, 0));
   if exists (select from credits_private.recurring_grants as g where g.entitlement = any (p_entitlements)) then
-    perform from public.user_credits as a where a.user_id = p_user_id for no key update skip locked;
+    perform
+    from public.user_credits as a
+    join auth.users as u on u.id = a.user_id
+    where a.user_id = p_user_id
+    for key share of u skip locked
+    for no key update of a skip locked;
     v_is_locked := found;
     if v_is_locked then
       perform credits_private.settle_account(p_user_id);

@@ -27,6 +27,7 @@ begin
         least(credits_private.now(), v_account.next_due_at - pg_catalog.interval '1 microsecond'),
         null
       );
+      perform credits_private.expire_lots(p_user_id, v_hold.ended_at, v_hold.ended_at, null);
     end if;
   elsif v_hold.status = 'captured' then
     perform credits_private.refuse_hold(v_hold);

@@ -26,7 +26,7 @@ begin
     select h.* into v_hold
     from public.credit_holds as h
     where h.user_id = p_user_id and h.status = 'active' and h.expires_at <= v_now
-    order by h.expires_at, h.id
+    order by h.expires_at, h.created_at, h.id
     limit 1;
     select g.* into v_grant
     from credits_private.find_grants(p_user_id, v_now) as g
@@ -35,7 +35,7 @@ begin
     limit 1;
     v_at := least(v_hold.expires_at, v_grant.at, v_now);
     v_report.expirations := v_report.expirations + credits_private.expire_lots(
-      p_user_id, v_from, v_at, p_limit - v_report.expirations - v_report.holds - v_report.grants
+      p_user_id, v_from, v_at, case when p_limit is not null then greatest(0, p_limit - v_report.expirations - v_report.holds - v_report.grants) end
     );
     exit when v_hold.id is null and v_grant.key is null;
     exit when v_report.expirations + v_report.holds + v_report.grants >= p_limit or p_limit is not null and exists (
@@ -46,6 +46,7 @@ begin
     if v_grant.key is null or v_hold.expires_at <= v_grant.at then
       perform credits_private.end_hold(v_hold, 'expired', v_at, null);
       v_report.holds := v_report.holds + 1;
+      v_report.expirations := v_report.expirations + credits_private.expire_lots(p_user_id, v_at, v_at, null);
     else
       v_row := credits_private.post(
         p_user_id,

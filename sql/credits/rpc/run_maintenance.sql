@@ -36,9 +36,11 @@ begin
     select a.user_id
     from credits_private.due_accounts as d
     join public.user_credits as a on a.user_id = d.user_id
+    join auth.users as u on u.id = d.user_id
     where d.due_at <= v_now
     order by d.due_at
     limit v_left
+    for key share of u skip locked
     for no key update of a skip locked
   loop
     v_done := credits_private.settle_due(v_user_id, v_left);

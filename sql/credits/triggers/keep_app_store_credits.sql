@@ -38,5 +38,7 @@ create or replace trigger keep_app_store_credits
   for each row
   execute function credits_private.keep_app_store_credits();
 
+alter table credits_private.credit_lots enable always trigger keep_app_store_credits;
+
 comment on trigger keep_app_store_credits on credits_private.credit_lots is
   'No lot for what the App Store sold.';
