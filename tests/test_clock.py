@@ -16,7 +16,9 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
-from conftest import Database, Templates, sign_up
+from conftest import Database, Templates, assert_books_add_up, sign_up
+
+from credits_db import testing
 
 Connection = psycopg.Connection[Any]
 SECOND = timedelta(seconds=1)
@@ -42,22 +44,17 @@ class Clock(Protocol):
 
 
 class PackageClock:
-    def __init__(self, database: Database) -> None:
-        self.database = database
-
-    def to(self, at: datetime) -> None:
-        with self.database.connect() as connection:
-            connection.execute(
-                f"create or replace function credits_private.now() returns timestamptz language plpgsql volatile"
-                f" set search_path = '' as $$ begin return '{at.isoformat()}'::timestamptz; end $$".encode()
-            )
+    def __init__(self, database: Database, clock: testing.Clock) -> None:
+        self.database, self.to = database, clock.move_to
 
 
 @pytest.fixture(scope="module")
 def clock(templates: Templates) -> Iterator[Clock]:
     """One database for all these tests, each with a user of its own."""
-    with templates.clone("plain") as database:
-        yield PackageClock(database)
+    with templates.clone("plain") as database, database.connect() as owner:
+        with testing.freeze(owner, utc(2026, 1, 1)) as clock:
+            yield PackageClock(database, clock)
+        assert_books_add_up(owner)
 
 
 @pytest.fixture
