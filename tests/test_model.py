@@ -235,6 +235,7 @@ LIFETIMES = st.sampled_from([timedelta(**{unit: n}) for unit, n in (
 )])  # fmt: skip
 SLOTS = st.sampled_from([0, 0, 0, 1, 1, 2])
 AMOUNTS = st.integers(1, 12)
+GIFTS = st.integers(1, 40)
 ENTITLEMENTS = st.sampled_from(["gold", "gold", "silver"])
 FIGURES = st.tuples(st.integers(4, 6), st.sampled_from(["day", "week", "month"]), st.sampled_from([False, False, True]))
 T = TypeVar("T")
@@ -442,13 +443,13 @@ class Ledger(RuleBasedStateMachine):
         sql = insert(self.user(slot), "bonus", amount)
         self.act(slot, lambda account: account.add(amount, "bonus", None, self.now), ledger_row, seq_of, sql)
 
-    @rule(target=calls, slot=SLOTS, amount=AMOUNTS, type=st.sampled_from(["bonus", "admin_adjustment", "purchase"]))
+    @rule(target=calls, slot=SLOTS, amount=GIFTS, type=st.sampled_from(["bonus", "admin_adjustment", "purchase"]))
     def add(self, slot: int, amount: int, type: str) -> Any:
         key = self.name("k")
         sql = call("add_credits_for", user_id=self.user(slot), amount=amount, type=type, idempotency_key=key)
         return self.act(slot, lambda account: account.add(amount, type, None, self.now), ledger_row, seq_of, sql, key)
 
-    @rule(target=calls, slot=SLOTS, amount=AMOUNTS, lifetime=LIFETIMES)
+    @rule(target=calls, slot=SLOTS, amount=GIFTS, lifetime=LIFETIMES)
     def add_with_expiry(self, slot: int, amount: int, lifetime: timedelta) -> Any:
         key, at = self.name("k"), self.now + lifetime
         sql = call("add_credits_for", user_id=self.user(slot), amount=amount, expires_at=at, idempotency_key=key)
@@ -690,11 +691,8 @@ class Ledger(RuleBasedStateMachine):
                 f" where l.{user} and l.remaining > 0",
                 [lot_row(lot) for lot in account.lots if lot.free] or None,
             )
-        self.tell(
-            "select jsonb_agg(to_jsonb(o) order by o.id) from credits_private.outbox as o",
-            [{"user_id": self.user(n.user), "payload": n.payload, "attempts": n.attempts} for n in self.notices]
-            or None,
-        )
+        notices = [{"user_id": self.user(n.user), "payload": n.payload, "attempts": n.attempts} for n in self.notices]
+        self.tell("select jsonb_agg(to_jsonb(o) order by o.id) from credits_private.outbox as o", notices or None)
         self.verify()
         self.arena.play(self.story)
 
@@ -760,8 +758,8 @@ FAULTS: dict[str, tuple[str, str, str]] = {
         "if v_part < v_lot.amount and p_status <> 'captured' then",
     ),
     "a release brings expired credits back to life": (
-        "end_hold",
-        "perform credits_private.expire_lots(p_hold.user_id, p_at, p_at, null)",
+        "release_hold",
+        "perform credits_private.expire_lots(p_user_id, v_hold.ended_at, v_hold.ended_at, null)",
         "perform 1",
     ),
     "a grant comes twice a period": ("find_grants", "to_char(b.period at", "to_char(p_at at"),
@@ -791,4 +789,4 @@ def test_a_planted_fault_is_found(arena: Arena, fault: str) -> None:
         arena.connection.execute(row[0].replace(there, instead).encode())
         with pytest.raises(Divergence) as found:
             play(arena, 100, f"{SEED}.0", shrink=False)  # the stories that diverge nowhere without the fault
-        assert "ZZZ" in str(found.value), str(found.value).split("the ")[-1]
+        assert "syntax" not in str(found.value)
