@@ -28,7 +28,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     multiple,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -233,8 +232,9 @@ DELAYS = st.sampled_from([timedelta(**{unit: n}) for unit, n in (
 LIFETIMES = st.sampled_from([timedelta(**{unit: n}) for unit, n in (
     ("minutes", 10), ("hours", 5), ("days", 1), ("days", 10), ("days", 40),
 )])  # fmt: skip
+ALREADY_OVER = st.sampled_from([timedelta(0), timedelta(microseconds=-1), timedelta(days=-1)])
 SLOTS = st.sampled_from([0, 0, 0, 1, 1, 2])
-AMOUNTS = st.integers(1, 12)
+AMOUNTS = st.integers(1, 12) | st.sampled_from(["all", "one too many", "half"])
 GIFTS = st.integers(1, 40)
 ENTITLEMENTS = st.sampled_from(["gold", "gold", "silver"])
 FIGURES = st.tuples(st.integers(4, 6), st.sampled_from(["day", "week", "month"]), st.sampled_from([False, False, True]))
@@ -382,20 +382,16 @@ class Ledger(RuleBasedStateMachine):
         account.add(SIGNUP_BONUS, "signup_bonus", None, self.now)
         self.tell(f"insert into auth.users (id) values ('{self.user(slot)}') returning null", None)
 
-    @precondition(lambda self: 2 not in self.accounts)
-    @rule()
-    def sign_up(self) -> None:
-        self.open(2)
-
-    @precondition(lambda self: 2 in self.accounts)
-    @rule()
-    def delete(self) -> None:
-        sql = call("delete_user_account_for", user_id=self.user(2))
-        balance = self.accounts.pop(2).seen(self.now).balance
-        self.notices[:] = [notice for notice in self.notices if notice.user != 2]
-        self.grants[:] = [grant for grant in self.grants if grant.user != 2]
-        self.tell(sql, {"credits_written_off": balance})
-        self.generation[2] += 1
+    @rule(leaves=st.booleans())
+    def come_or_go(self, leaves: bool) -> None:
+        if 2 not in self.accounts:
+            self.open(2)
+        elif leaves:
+            balance = self.accounts.pop(2).seen(self.now).balance
+            self.notices[:] = [notice for notice in self.notices if notice.user != 2]
+            self.grants[:] = [grant for grant in self.grants if grant.user != 2]
+            self.tell(call("delete_user_account_for", user_id=self.user(2)), {"credits_written_off": balance})
+            self.generation[2] += 1
 
     @rule(delay=DELAYS)
     def wait(self, delay: timedelta) -> None:
@@ -417,31 +413,34 @@ class Ledger(RuleBasedStateMachine):
 
     # credits in and out
 
+    def so_many(self, slot: int, amount: int | str) -> int:
+        """An amount, or one that stands at the edge of what this user may spend now."""
+        available = self.accounts[slot].seen(self.now).available if slot in self.accounts else 1
+        edges = {"all": available, "one too many": available + 1, "half": available // 2}
+        return amount if isinstance(amount, int) else max(1, edges[amount])
+
     @rule(targets=(consumptions, calls), slot=SLOTS, amount=AMOUNTS)
-    def consume(self, slot: int, amount: int) -> Any:
-        key = self.name("k")
+    def consume(self, slot: int, amount: int | str) -> Any:
+        key, amount = self.name("k"), self.so_many(slot, amount)
         sql = call("consume_credit_for", user_id=self.user(slot), amount=amount, idempotency_key=key)
         return self.act(slot, lambda account: account.consume(amount, self.now), ledger_row, seq_of, sql, key)
 
-    @rule(target=consumptions, slot=SLOTS, amount=AMOUNTS)
-    def consume_without_a_key(self, slot: int, amount: int) -> Any:
+    @rule(target=consumptions, slot=SLOTS, amount=AMOUNTS, by_hand=st.booleans())
+    def consume_without_a_key(self, slot: int, amount: int | str, by_hand: bool) -> Any:
+        amount = self.so_many(slot, amount)
         sql = call("consume_credit_for", user_id=self.user(slot), amount=amount)
+        if by_hand:
+            sql = insert(self.user(slot), "consumption", -amount)
         return self.act(slot, lambda account: account.consume(amount, self.now), ledger_row, seq_of, sql)
 
-    @rule(target=consumptions, slot=SLOTS, amount=AMOUNTS)
-    def consume_by_hand(self, slot: int, amount: int) -> Any:
-        sql = insert(self.user(slot), "consumption", -amount)
-        return self.act(slot, lambda account: account.consume(amount, self.now), ledger_row, seq_of, sql)
-
-    @rule(slot=SLOTS, amount=AMOUNTS)
+    @rule(slot=SLOTS, amount=st.integers(-40, 20).filter(bool))
     def adjust_by_hand(self, slot: int, amount: int) -> None:
-        sql = insert(self.user(slot), "admin_adjustment", -amount)
-        self.act(slot, lambda account: account.take(amount, "admin_adjustment", self.now), ledger_row, seq_of, sql)
+        def do(account: Account) -> Row:
+            if amount < 0:
+                return account.take(-amount, "admin_adjustment", self.now)
+            return account.add(amount, "admin_adjustment", None, self.now)
 
-    @rule(slot=SLOTS, amount=AMOUNTS)
-    def add_by_hand(self, slot: int, amount: int) -> None:
-        sql = insert(self.user(slot), "bonus", amount)
-        self.act(slot, lambda account: account.add(amount, "bonus", None, self.now), ledger_row, seq_of, sql)
+        self.act(slot, do, ledger_row, seq_of, insert(self.user(slot), "admin_adjustment", amount))
 
     @rule(target=calls, slot=SLOTS, amount=GIFTS, type=st.sampled_from(["bonus", "admin_adjustment", "purchase"]))
     def add(self, slot: int, amount: int, type: str) -> Any:
@@ -449,19 +448,13 @@ class Ledger(RuleBasedStateMachine):
         sql = call("add_credits_for", user_id=self.user(slot), amount=amount, type=type, idempotency_key=key)
         return self.act(slot, lambda account: account.add(amount, type, None, self.now), ledger_row, seq_of, sql, key)
 
-    @rule(target=calls, slot=SLOTS, amount=GIFTS, lifetime=LIFETIMES)
+    @rule(target=calls, slot=SLOTS, amount=GIFTS, lifetime=LIFETIMES | ALREADY_OVER)
     def add_with_expiry(self, slot: int, amount: int, lifetime: timedelta) -> Any:
         key, at = self.name("k"), self.now + lifetime
         sql = call("add_credits_for", user_id=self.user(slot), amount=amount, expires_at=at, idempotency_key=key)
         return self.act(slot, lambda account: account.add(amount, "bonus", at, self.now), ledger_row, seq_of, sql, key)
 
-    @rule(slot=SLOTS, ago=st.sampled_from([timedelta(0), timedelta(microseconds=1), timedelta(days=1)]))
-    def add_what_has_expired(self, slot: int, ago: timedelta) -> None:
-        at = self.now - ago
-        sql = call("add_credits_for", user_id=self.user(slot), amount=1, expires_at=at)
-        self.act(slot, lambda account: account.add(1, "bonus", at, self.now), ledger_row, seq_of, sql)
-
-    @rule(target=calls, of=consumptions, amount=st.none() | AMOUNTS)
+    @rule(target=calls, of=consumptions, amount=st.none() | st.integers(1, 12))
     def refund(self, of: Done, amount: int | None) -> Any:
         key = self.name("k")
         sql = call("refund_consumption_for", user_id=of.user, seq=of.what, amount=amount, idempotency_key=key)
@@ -480,8 +473,8 @@ class Ledger(RuleBasedStateMachine):
     # holds
 
     @rule(targets=(holds, calls), slot=SLOTS, amount=AMOUNTS, lifetime=LIFETIMES)
-    def reserve(self, slot: int, amount: int, lifetime: timedelta) -> Any:
-        name, lifetime = self.name("h"), min(lifetime, timedelta(days=30))
+    def reserve(self, slot: int, amount: int | str, lifetime: timedelta) -> Any:
+        name, lifetime, amount = self.name("h"), min(lifetime, timedelta(days=30)), self.so_many(slot, amount)
         sql = call(
             "reserve_credits_for", user_id=self.user(slot), amount=amount, expires_in=lifetime, description=name,
             idempotency_key=name,
@@ -489,7 +482,7 @@ class Ledger(RuleBasedStateMachine):
         do = lambda account: account.reserve(name, amount, lifetime, self.now)  # noqa: E731
         return self.act(slot, do, hold_row, lambda hold: hold.name, sql, name)
 
-    @rule(targets=(consumptions, calls), of=holds, amount=st.none() | AMOUNTS)
+    @rule(targets=(consumptions, calls), of=holds, amount=st.none() | st.integers(1, 12))
     def capture(self, of: Done, amount: int | None) -> Any:
         key = self.name("k")
         sql = on_hold("capture_hold_for", of, amount=amount, idempotency_key=key)
@@ -553,7 +546,7 @@ class Ledger(RuleBasedStateMachine):
 
         self.act(slot, do, grant_row, lambda grant: grant.name, sql)
 
-    @rule(name=st.sampled_from(["pro", "plan"]), grant=FIGURES, entitlement=ENTITLEMENTS)
+    @rule(name=st.sampled_from(["plan", "plan", "pro"]), grant=FIGURES, entitlement=ENTITLEMENTS)
     def set_grant_for_holders(self, name: str, grant: tuple[int, str, bool], entitlement: str) -> None:
         amount, period, rollover = grant
         sql = call(
@@ -562,23 +555,21 @@ class Ledger(RuleBasedStateMachine):
         new = Grant(None, name, entitlement, amount, period, rollover, self.now)
         self.tell(sql, grant_row(set_grant(self.grants, new, self.now)))
 
-    @rule(slot=SLOTS, name=st.sampled_from(["daily", "plan"]))
-    def end_grant(self, slot: int, name: str) -> None:
-        sql = call("end_recurring_grant", name=name, user_id=self.user(slot))
-
+    @rule(slot=SLOTS, name=st.sampled_from(["daily", "plan"]), of_holders=st.booleans())
+    def end_grant(self, slot: int, name: str, of_holders: bool) -> None:
         def do(account: Account) -> Grant:
             account.settle(self.now)
             return end_grant(self.grants, slot, name, self.now)
 
-        self.act(slot, do, grant_row, lambda grant: grant.name, sql)
-
-    @rule(name=st.sampled_from(["pro", "plan"]))
-    def end_grant_for_holders(self, name: str) -> None:
-        sql = call("end_recurring_grant", name=name)
-        try:
-            self.tell(sql, grant_row(end_grant(self.grants, None, name, self.now)))
-        except Refused as refused:
-            self.tell(sql, {"refused": str(refused)})
+        if of_holders:
+            sql = call("end_recurring_grant", name="plan")
+            try:
+                self.tell(sql, grant_row(end_grant(self.grants, None, "plan", self.now)))
+            except Refused as refused:
+                self.tell(sql, {"refused": str(refused)})
+        else:
+            sql = call("end_recurring_grant", name=name, user_id=self.user(slot))
+            self.act(slot, do, grant_row, lambda grant: grant.name, sql)
 
     @rule(slot=SLOTS, entitlement=ENTITLEMENTS, lasts=st.none() | LIFETIMES | st.just(timedelta(0)))
     def entitle(self, slot: int, entitlement: str, lasts: timedelta | None) -> None:
@@ -604,24 +595,24 @@ class Ledger(RuleBasedStateMachine):
             wanted["holds"] += holds - len(account.active())
         self.tell(f"select model.maintain({1 if batches else 1000})", wanted)
 
-    @rule(slot=SLOTS, which=st.integers(0, 40))
-    def look_back(self, slot: int, which: int) -> None:
+    @rule(slot=SLOTS, when=st.integers(0, 40) | DELAYS)
+    def look_back(self, slot: int, when: int | timedelta) -> None:
         """What was shown at an instant is what was so, ever after."""
         if slot in self.accounts:
-            shown = list(self.shown[self.user(slot)].items())
-            at, balance = shown[which % len(shown)]
+            if isinstance(when, int):
+                shown = list(self.shown[self.user(slot)].items())
+                at, balance = shown[when % len(shown)]
+            else:
+                at, balance = self.now - when, self.accounts[slot].balance_at(self.now - when)
             self.tell(call("get_balance_at_for", user_id=self.user(slot), at=at), balance)
-
-    @rule(slot=SLOTS, ago=DELAYS)
-    def look_back_at_any_time(self, slot: int, ago: timedelta) -> None:
-        if slot in self.accounts:
-            at = self.now - ago
-            self.tell(call("get_balance_at_for", user_id=self.user(slot), at=at), self.accounts[slot].balance_at(at))
 
     # notices
 
-    @rule(slot=SLOTS, below=st.none() | st.integers(-3, 20))
-    def set_alert(self, slot: int, below: int | None) -> None:
+    @rule(slot=SLOTS, less=st.none() | st.integers(-2, 5))
+    def set_alert(self, slot: int, less: int | None) -> None:
+        """So much below what there is now."""
+        below = None if less is None or slot not in self.accounts else self.accounts[slot].seen(self.now).balance - less
+
         def do(account: Account) -> Account:
             account.alert_below = below
             return account
@@ -629,8 +620,8 @@ class Ledger(RuleBasedStateMachine):
         sql = call("set_alert_for", user_id=self.user(slot), alert_below=below)
         self.act(slot, do, lambda account: {"alert_below": below}, lambda account: None, sql)
 
-    @rule(most=st.sampled_from([1, 100]))
-    def claim(self, most: int) -> None:
+    @rule(most=st.sampled_from([1, 100]), acknowledges=st.booleans())
+    def work_on_notices(self, most: int, acknowledges: bool) -> None:
         waiting = [notice for notice in self.notices if notice.claimable_at <= self.now]
         claimed = sorted(waiting, key=lambda notice: notice.claimable_at)[:most]
         for notice in claimed:
@@ -640,13 +631,11 @@ class Ledger(RuleBasedStateMachine):
             for n in sorted(claimed, key=lambda notice: notice.at)
         ]
         self.tell(f"select jsonb_agg(to_jsonb(i)) from public.claim_outbox({most}) as i", items or None)
-
-    @rule()
-    def acknowledge(self) -> None:
-        done = [notice for notice in self.notices if notice.attempts]
-        self.notices[:] = [notice for notice in self.notices if not notice.attempts]
-        ids = "select o.id from credits_private.outbox as o where o.attempts > 0"
-        self.tell(f"select to_jsonb(public.ack_outbox(array({ids})))", len(done))
+        if acknowledges:
+            done = [notice for notice in self.notices if notice.attempts]
+            self.notices[:] = [notice for notice in self.notices if not notice.attempts]
+            ids = "select o.id from credits_private.outbox as o where o.attempts > 0"
+            self.tell(f"select to_jsonb(public.ack_outbox(array({ids})))", len(done))
 
     # keys
 
@@ -668,7 +657,6 @@ class Ledger(RuleBasedStateMachine):
 
     # the end
 
-    @rule()
     def verify(self) -> None:
         self.tell("select jsonb_agg(to_jsonb(v)) from credits_private.verify_ledger(null) as v", None)
 
