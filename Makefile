@@ -46,7 +46,7 @@ test-clock: .venv/ready  ## month ends and jumping clocks, with the real time mo
 fuzz-events: .venv/ready  ## store events in every order, and 2,000 sequences of them at once, in 5 minutes; SEED=7 for others
 	@FUZZ_EVENTS=all $(if $(SEED),FUZZ_SEED=$(SEED)) $(BIN)/pytest -n 0 -s tests/test_store_fuzz.py -k "plain and not planted"
 
-soak: .venv/ready  ## 200,000 steps of the ledger against a model of it, in NN minutes; SEED=7 for others, STEPS=5000000
+soak: .venv/ready  ## 200,000 steps of every operation against a model, in 7 minutes; SEED=7 for others, STEPS=5000000
 	@STEPS=$(or $(STEPS),200000) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest -n 0 -s tests/test_model.py
 
 bench: .venv/npm  ## what a spend costs beside the bare minimum, in 10 minutes; QUICK=1 for a rough minute, ROUNDS=9
