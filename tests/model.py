@@ -448,14 +448,8 @@ class Account:
     # what falls due later
 
     def entitle(self, entitlement: str, until: datetime | None, now: datetime) -> Held:
-        # where a grant hangs on it and there is something to settle, what begins now is settled with it
-        settles = any(grant.entitlement == entitlement for grant in self.grants)
-        settles = settles and (self.first_due(now) is not None or self.available < 0)
-        if entitlement not in self.entitlements:
-            self.entitlements[entitlement] = Held(now, until)
-        if settles:
-            self.settle(now)
-        held = self.entitlements[entitlement]
+        self.settle(now)
+        held = self.entitlements.setdefault(entitlement, Held(now, until))
         if held.until is not None and held.until <= now and held.until != until:
             held.since = now
         held.until = until
