@@ -7,6 +7,7 @@ with a one-line docstring, which is printed as its heading.
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from credits_db import Client, InsufficientCredits, InvalidSignature, migrations
+from credits_db.testing import freeze
 from credits_db.webhooks import handle_stripe, sign
 
 console = Console(highlight=False, soft_wrap=True)
@@ -150,6 +152,26 @@ def refund(connection: Connection, client: Client, people: People) -> None:
     balance("the debt is paid")
 
 
+def reserve(connection: Connection, client: Client, people: People) -> None:
+    """A job whose price shows at the end: Ada's 40 are held, 25 are captured, the rest goes free"""
+    with client.reserve(people["ada"], 40, description="A story of at most 4000 words") as hold:
+        say(f"   while it runs, she can spend {client.get_user_credits_for(people['ada']).credits_available}")
+        hold.amount = 25
+    say(f"   afterwards she can spend     {client.get_user_credits_for(people['ada']).credits_available}")
+
+
+def let_time_pass(connection: Connection, client: Client, people: People) -> None:
+    """Linus gets 5 credits a day, and time passes: nobody sweeps, and the balance is right at the instant"""
+    with freeze(connection, datetime(2030, 1, 31, 23, 59, tzinfo=UTC)) as clock:
+        client.set_recurring_grant("daily", 5, "day", people["linus"])
+        for minutes in (0, 1, 24 * 60):
+            clock.advance(timedelta(minutes=minutes))
+            client.consume_credit_for(people["linus"], 4)
+            left = client.get_user_credits_for(people["linus"]).credits_available
+            say(f"   {clock.now:%d %B, %H:%M}: 5 more, spends 4, has {left}")
+        client.end_recurring_grant("daily", people["linus"])
+
+
 def as_the_user(connection: Connection, client: Client, people: People) -> None:
     """Linus spends from his own app, and cannot touch anybody else's credits"""
     linus = client.as_user(people["linus"])
@@ -183,5 +205,6 @@ def leave(connection: Connection, client: Client, people: People) -> None:
 
 
 ACTS = (
-    push, sign_up, set_products, sell, spend, lose_the_answer, run_dry, refund, as_the_user, history, leave,
+    push, sign_up, set_products, sell, spend, lose_the_answer, run_dry, refund, reserve, let_time_pass, as_the_user,
+    history, leave,
 )  # fmt: skip

@@ -8,6 +8,8 @@ there is, and ask the server itself who waits for whom.
 from __future__ import annotations
 
 import itertools
+import json
+import os
 import select
 import threading
 import time
@@ -106,10 +108,15 @@ def books(database: Database, user: UUID) -> list[tuple[str, int, int]]:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_fifty_threads_that_share_thirty_credits_spend_thirty(bank: Database, level: str) -> None:
+@pytest.mark.parametrize("lots", [[None], ["1 hour", "1 day"]], ids=["for ever", "lots"])
+def test_fifty_threads_that_share_thirty_credits_spend_thirty(
+    bank: Database, lots: list[str | None], level: str
+) -> None:
     user = bank.sign_up()
+    add = "select public.add_credits_for(%s, %s, expires_at => now() + %s::interval)"
     with bank.connect() as connection:
-        Client(connection).add_credits_for(user, 27)
+        for ends in lots:
+            connection.execute(add, [user, 27 if ends is None else 27 // 2 + (ends == "1 hour"), ends])
     kwargs = {"autocommit": True, "options": at(level)}
     with ConnectionPool(bank.dsn(), min_size=25, max_size=25, kwargs=kwargs, open=True) as pool:
         pool.wait()
@@ -119,7 +126,7 @@ def test_fifty_threads_that_share_thirty_credits_spend_thirty(bank: Database, le
     spent = [answer for answer in answers if isinstance(answer, CreditTransaction)]
     assert Counter(type(answer) for answer in answers) == {CreditTransaction: 30, InsufficientCredits: 20}
     assert sorted(row.balance_after for row in spent) == list(range(30))
-    assert len(books(bank, user)) == 32
+    assert len(books(bank, user)) == 31 + len(lots)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -387,6 +394,35 @@ PAIRS = list(itertools.combinations_with_replacement(OPERATIONS, 2))
 STEPS = ("begin", "call", "commit")
 ORDERS = sorted(set(itertools.permutations("AAABBB")))
 START = 5
+# What a life brings to the user of live(), below.
+HOLD = "(select h.id from public.credit_holds as h where h.user_id = $1 and h.idempotency_key = 'live')"
+LIFE = {
+    "spend": "select public.consume_credit_for($1, 1)",
+    "grant": "select public.add_credits_for($1, 2)",
+    "grant that expires": "select public.add_credits_for($1, 4, expires_at => '2031-05-20')",
+    "refund a consumption": """
+        select public.refund_consumption_for($1, (
+          select t.seq from public.credit_transactions as t where t.user_id = $1 and t.idempotency_key = 'spent'
+        ))
+    """,
+    "reserve": "select public.reserve_credits_for($1, 16, '20 days')",
+    "capture": f"select public.capture_hold_for($1, {HOLD})",
+    "release": f"select public.release_hold_for($1, {HOLD})",
+    "maintain": "select public.run_maintenance()",
+    "set a grant": "select public.set_recurring_grant('weekly', 64, 'week', $1)",
+    "change a grant": "select public.set_recurring_grant('daily', 9, 'day', $1)",
+    "end a grant": "select public.end_recurring_grant('daily', $1)",
+    "set a grant for all": "select public.set_recurring_grant('u' || $1::text, 128, 'week', entitlement => $1::text)",
+    "entitle": "select public.grant_entitlement_for($1, 'gold')",
+    "row of a service": """
+        insert into public.credit_transactions (user_id, type, amount) values ($1, 'consumption', -256)
+    """,
+    "buy": "select public.record_purchase_for($1, 'play_store', 'new ' || $1::text, 'season')",
+    "refund a purchase": "select public.refund_purchase('play_store', 'old ' || $1::text, 'all')",
+    "set an alert": "select public.set_alert_for($1, 1000)",
+    "delete": "select public.delete_user_account_for($1)",
+}
+CALLS = OPERATIONS | LIFE
 QUICK = "-c deadlock_timeout=10ms"  # only a superuser may; the functions run as their owner anyway
 
 
@@ -395,8 +431,8 @@ class Session:
     """One of two connections, stepped without waiting for its answers."""
 
     pgconn: PGconn
-    operation: str = ""
-    user: bytes = b""
+    call: str
+    user: bytes
     waiting: bool = False
     steps: list[str] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
@@ -409,7 +445,7 @@ class Session:
         elif step == "commit":
             self.pgconn.send_query(b"commit")
         else:
-            self.pgconn.send_query_params(OPERATIONS[self.operation].encode(), [self.user], param_types=[2950])
+            self.pgconn.send_query_params(self.call.encode(), [self.user], param_types=[2950])
         self.waiting = True
 
     def poll(self, seconds: float) -> bool:
@@ -445,7 +481,9 @@ class Interleaver:
         options = f"{QUICK} -c client_min_messages=error"
         self.connections = [stack.enter_context(database.connect("postgres", options=options)) for _ in range(2)]
         self.pids = [connection.info.backend_pid for connection in self.connections]
-        self.monitor = stack.enter_context(database.connect("postgres"))
+        # each user's proof reads that user's rows, however many there are
+        options = "-c plan_cache_mode=force_custom_plan"
+        self.monitor = stack.enter_context(database.connect("postgres", options=options))
         self.database = database
 
     def blocked(self, index: int) -> bool:
@@ -466,7 +504,7 @@ class Interleaver:
 
     def run(self, pair: tuple[str, str], order: tuple[str, ...], level: str, user: UUID) -> Outcome:
         sessions = [
-            Session(connection.pgconn, operation, str(user).encode(), steps=list(STEPS))
+            Session(connection.pgconn, CALLS[operation], str(user).encode(), steps=list(STEPS))
             for connection, operation in zip(self.connections, pair, strict=True)
         ]
         turns = ["AB".index(letter) for letter in order]
@@ -544,3 +582,293 @@ def test_two_operations_in_any_order_neither_hang_nor_break_the_books(
     }
     assert wrong == {}
     assert_books_add_up(interleaver.monitor)
+
+
+# interleavings of a life ---------------------------------------------------------------------------------------------
+
+# The clock stands at a noon, so that nothing falls due by itself, or as long before as a session says. live() makes a
+# user who has one of everything. Made yesterday, a lot, a hold and what is left of the daily grant are past their end
+# today, and the daily grant is due again.
+LIVE = """
+create or replace function credits_private.now()
+  returns timestamptz
+  language sql
+  volatile
+as $$
+  select timestamptz '2031-05-07 12:00Z' + (clock_timestamp() - pg_postmaster_start_time()) / 100
+    - coalesce(nullif(current_setting('life.before', true), ''), '0')::interval
+$$;
+select credits_private.set_product('play_store', 'season', 1000, 0, 0, null, null, 'season', '40 days', null, null);
+create schema life;
+create function life.live(before interval)
+  returns uuid
+  language plpgsql
+as $$
+declare
+  u uuid := gen_random_uuid();
+  t timestamptz;
+begin
+  perform set_config('life.before', before::text, true);
+  t := credits_private.now();
+  insert into auth.users (id) values (u);
+  perform public.add_credits_for(u, 10000);
+  perform public.add_credits_for(u, 300, expires_at => t + interval '2 hours');
+  perform public.add_credits_for(u, 500, expires_at => t + interval '30 days');
+  perform public.consume_credit_for(u, 32, idempotency_key => 'spent');
+  perform public.set_recurring_grant('daily', 7, 'day', u);
+  perform public.grant_entitlement_for(u, u::text);
+  perform public.record_purchase_for(u, 'play_store', 'old ' || u, 'season');
+  perform public.reserve_credits_for(u, 8, '10 days', idempotency_key => 'live');
+  perform public.reserve_credits_for(u, 20, '15 minutes');
+  perform set_config('life.before', '', true);
+  return u;
+end;
+$$;
+"""
+LIVED = {"live": 3 + 10_000 + 300 + 500 - 32 + 7 + 1000, "due": 3 + 10_000 + (32 + 8) + 500 - 32 + 7 + 1000}
+HELD = {"live": 8 + 20, "due": 8}
+MOVES = {
+    "spend": -1, "grant": 2, "grant that expires": 4, "refund a consumption": 32, "capture": -8, "set a grant": 64,
+    "set a grant for all": 128, "row of a service": -256, "buy": 1000, "refund a purchase": -1000,
+}  # fmt: skip
+# the consumption and the hold were paid from the lot that is past its end
+MOVES_WHEN_DUE = {"refund a consumption": 0, "release": -8}
+HOLDS = {"reserve": 16, "capture": -8, "release": -8}
+DONE_ONCE = {"release", "set a grant", "set a grant for all", "buy", "refund a purchase"}
+REFUSED = {"PT404", "PT409"}  # the user, the grant or the purchase is gone; the hold or the consumption is used up
+
+
+def meet(order: tuple[str, ...]) -> bool:
+    """Whether each calls before the other commits."""
+    calls, commits = ([[i for i, who in enumerate(order) if who == side][step] for side in "AB"] for step in (1, 2))
+    return max(calls) < min(commits)
+
+
+INTERLEAVE = "INTERLEAVE" in os.environ  # every order at every level; else one of each pair, while something is due
+MEETING = [order for order in ORDERS if meet(order)]
+CELLS = [
+    (state, pair)
+    for state in LIVED
+    for pair in itertools.combinations_with_replacement(LIFE, 2)
+    if state == "due" or (INTERLEAVE and "maintain" not in pair)
+]
+LIVES = [
+    (state, pair, level, ORDERS if INTERLEAVE else [MEETING[number % len(MEETING)]])
+    for number, (state, pair) in enumerate(CELLS)
+    for level in (LEVELS if INTERLEAVE else [LEVELS[number // len(MEETING) % 3]])
+]
+
+
+@pytest.fixture(scope="module")
+def lives(templates: Templates) -> Iterator[Interleaver]:
+    """A plain database, since who waits for whom is the same on any; its users are made by live()."""
+    with templates.clone("plain") as database, ExitStack() as stack:
+        with database.connect() as connection:
+            connection.execute(LIVE)
+        yield Interleaver(stack, database)
+
+
+def lived(state: str, outcome: Outcome) -> tuple[int, int] | None:
+    """Balance and held credits when every committed call counts as often as it should; None when the user is gone."""
+    committed = [
+        operation
+        for operation, call, commit in zip(outcome.pair, outcome.calls, outcome.commits, strict=True)
+        if commit == "COMMIT" and not call.startswith("PT")
+    ]
+    if "delete" in committed:
+        return None
+    moves = MOVES | MOVES_WHEN_DUE if state == "due" else MOVES
+    counted = [o for o in committed if o not in DONE_ONCE] + sorted(DONE_ONCE.intersection(committed))
+    balance = LIVED[state] + sum(moves.get(operation, 0) for operation in counted)
+    return balance, HELD[state] + sum(HOLDS.get(operation, 0) for operation in counted)
+
+
+@pytest.mark.parametrize(
+    ("state", "pair", "level", "orders"), LIVES, ids=[f"{s}: {a} and {b}, {level}" for s, (a, b), level, _ in LIVES]
+)
+def test_two_operations_on_a_life_in_any_order_neither_hang_nor_break_the_books(
+    lives: Interleaver, state: str, pair: tuple[str, str], level: str, orders: list[tuple[str, ...]]
+) -> None:
+    outcomes: dict[UUID, Outcome] = {}
+    for order in orders:
+        row = lives.monitor.execute("select life.live(%s)", ["1 day" if state == "due" else "0"]).fetchone()
+        assert row
+        outcomes[row[0]] = lives.run(pair, order, level, row[0])
+    states = {call for outcome in outcomes.values() for call in outcome.calls if call[:1].isdigit() or call[:2] == "PT"}
+    assert states <= REFUSED | ({"40001"} if level != "read committed" else set())
+    read = """
+        select a.user_id, (c).credits_remaining, (c).credits_held
+        from public.user_credits as a, lateral (select public.get_user_credits_for(a.user_id) as c) as g
+        where a.user_id = any (%s)
+    """
+    users = list(outcomes)
+    lives.monitor.execute("select credits_private.tell_holders(100000)")  # whoever was busy, as maintenance would
+    shown = lives.monitor.execute(read, [users]).fetchall()
+    lives.monitor.execute(
+        """
+        select credits_private.settle_due(a.user_id, null) from public.user_credits as a where a.user_id = any (%s)
+        """,
+        [users],
+    )
+    stored = lives.monitor.execute(
+        "select user_id, credits_remaining, credits_held from public.user_credits where user_id = any (%s)", [users]
+    ).fetchall()
+    expected = {user: figures for user, outcome in outcomes.items() if (figures := lived(state, outcome))}
+    for rows in (shown, stored):
+        found = {user: (balance, held) for user, balance, held in rows}
+        wrong = {outcomes[u]: (expected.get(u), found.get(u)) for u in users if expected.get(u) != found.get(u)}
+        assert wrong == {}
+    violations = lives.monitor.execute(
+        "select v.* from unnest(%s::uuid[]) as u, lateral credits_private.verify_ledger(u) as v", [users]
+    ).fetchall()
+    assert violations == []
+    lives.monitor.execute(
+        "delete from credits_private.recurring_grants where user_id = '00000000-0000-0000-0000-000000000000'"
+    )
+
+
+# races of a life -----------------------------------------------------------------------------------------------------
+
+
+def again(
+    connection: psycopg.Connection[Any],
+    query: str,
+    *values: object,
+    conflicts: tuple[type[psycopg.Error], ...] = (psycopg.errors.SerializationFailure,),
+) -> Any:
+    """The first value of a statement, sent again after a conflict; of a refusal its SQLSTATE and the state it names."""
+    for _ in range(200):
+        try:
+            row = connection.execute(query.encode(), values).fetchone()
+            return row and row[0]
+        except conflicts:
+            continue
+        except psycopg.Error as error:
+            return error.sqlstate, str(json.loads(error.diag.message_detail or "{}").get("state"))
+    raise AssertionError("two hundred conflicts in a row")
+
+
+def test_a_hold_that_is_captured_released_expired_and_deleted_at_once_ends_once(lives: Interleaver) -> None:
+    """By the real time: holds, and the lots that paid them, end some milliseconds apart while all want to end them."""
+    make = """
+        with u as (
+          insert into auth.users (id) select gen_random_uuid() from generate_series(1, %s) returning id
+        ), lots as materialized (
+          select id, n, public.add_credits_for(
+            id, 10, expires_at => clock_timestamp() + interval '1 second' + (n * 12 + n %% 7 - 3) * interval '1 ms'
+          ) from (select id, row_number() over () as n from u) as u
+        )
+        select array_agg(id order by n) from lots
+    """
+    hold = """
+        select h.id, h.expires_at
+        from public.reserve_credits_for(%s, 12, interval '1 second' + %s * interval '12 ms') as h
+    """
+    capture = "select (public.capture_hold_for(%s, %s, 5, idempotency_key => %s)).seq"
+    release = "select (public.release_hold_for(%s, %s)).status::text"
+    sweep = "select (public.run_maintenance()).holds"
+    delete = "select (public.delete_user_account_for(%s)).credits_written_off"
+    with ExitStack() as stack:
+        clock = "create or replace function credits_private.now() returns timestamptz language sql volatile as "
+        owner = stack.enter_context(lives.database.connect())
+        (now,) = owner.execute("select pg_get_functiondef('credits_private.now()'::regprocedure)").fetchone() or ("",)
+        stack.callback(owner.execute, now)
+        owner.execute(f"{clock} 'select clock_timestamp()'".encode())
+        users = (owner.execute(make, [150 if INTERLEAVE else 48]).fetchone() or [[]])[0]
+        holds = [owner.execute(hold, [user, n]).fetchone() or () for n, user in enumerate(users)]
+        sessions = [
+            [stack.enter_context(lives.database.connect(options=f"{QUICK} {at(level)}")) for level in LEVELS]
+            for _ in range(6)
+        ]
+
+        def work(which: int) -> list[Any]:
+            answers = list[Any]()
+            for number, (user, (hold_id, ends)) in enumerate(zip(users, holds, strict=True)):
+                time.sleep(max(0, ends.timestamp() - time.time() + ((number + which) % 9 - 7) / 1000))
+                send = partial(again, sessions[which][number // 4 % 3])
+                if which in (0, 1, 2):  # two of one key, one of another
+                    answers.append(send(capture, user, hold_id, "ab"[which // 2]))
+                elif which == 3:
+                    answers.append(send(release, user, hold_id))
+                elif which == 4:
+                    answers.append(send(sweep))
+                else:
+                    answers.append(None if number % 4 else send(delete, user))
+            return answers
+
+        answers = together([partial(work, which) for which in range(6)])
+        assert not [a for a in answers if isinstance(a, Exception)]
+        owner.execute("select public.run_maintenance()")
+        ended = dict(
+            owner.execute(
+                """
+                select h.user_id, (h.status::text, h.seq, a.credits_remaining, a.credits_held)
+                from public.credit_holds as h
+                join public.user_credits as a using (user_id)
+                where h.user_id = any (%s)
+                """,
+                [users],
+            ).fetchall()
+        )
+        violations = owner.execute(
+            "select v.* from unnest(%s::uuid[]) as u, lateral credits_private.verify_ledger(u) as v", [users]
+        ).fetchall()
+    assert violations == []
+    seen: Counter[str] = Counter()
+    for number, user in enumerate(users):
+        first, same, other, released, swept, left = (answer[number] for answer in answers)  # type: ignore[index]
+        assert isinstance(swept, int)
+        if number % 4 == 0:
+            assert user not in ended
+            assert isinstance(left, int)
+            continue
+        status, seq, balance, held = ended[user]
+        seen[status] += 1
+        assert held == "0"
+        if status == "captured":
+            assert balance == str(13 - 5 - 5)  # what goes back to the lot is past its end
+            assert {a for a in (first, same, other) if not isinstance(a, tuple)} == {int(seq)}
+        else:
+            assert balance == str(13 - 10)
+        refusal = ("PT409", status)
+        assert released == (refusal if status == "captured" else status)
+        assert {a for a in (first, same, other) if isinstance(a, tuple)} <= {refusal}
+    assert len(seen) >= 2, seen
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("keys", [1, 2])
+def test_captures_of_one_hold_at_once_take_it_once(lives: Interleaver, keys: int, level: str) -> None:
+    user = lives.monitor.execute("select life.live('0')").fetchone()
+    assert user
+    capture = f"select public.capture_hold_for($1, {HOLD}, 5, idempotency_key => %s)".replace("$1", "%s")
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(lives.database.connect(options=at(level))) for _ in range(20)]
+        calls = [partial(again, s, capture, user[0], user[0], f"{n % keys}") for n, s in enumerate(sessions)]
+        answers = together(calls)
+    assert Counter(type(a) for a in answers) == {1: {str: 20}, 2: {str: 10, tuple: 10}}[keys]
+    assert len(set(answers)) == keys
+    assert {a for a in answers if isinstance(a, tuple)} <= {("PT409", "captured")}
+    balance = "select credits_remaining, credits_held from public.user_credits where user_id = %s"
+    assert lives.monitor.execute(balance, user).fetchone() == (LIVED["live"] - 5, HELD["live"] - 8)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_twenty_first_spends_of_a_period_at_once_write_what_is_due_once(lives: Interleaver, level: str) -> None:
+    user = lives.monitor.execute("select life.live('1 day')").fetchone()
+    assert user
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(lives.database.connect(options=at(level))) for _ in range(20)]
+        answers = together([partial(again, s, LIFE["spend"].replace("$1", "%s"), user[0]) for s in sessions])
+    assert {type(a) for a in answers} == {str}
+    rows = lives.monitor.execute(
+        """
+        select t.type::text, t.amount, count(*)
+        from public.credit_transactions as t
+        where t.user_id = %s and t.created_at > '2031-05-06 13:00Z'
+        group by 1, 2 order by 1, 2
+        """,
+        user,
+    ).fetchall()
+    assert rows == [("bonus", 7, 1), ("consumption", -1, 20), ("expiration", -260, 1), ("expiration", -7, 1)]
+    assert lives.monitor.execute("select * from credits_private.verify_ledger(%s)", user).fetchall() == []

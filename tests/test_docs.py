@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from conftest import ROOT, Database, assert_books_add_up
+from conftest import ROOT, Database, Run, assert_books_add_up
 from test_readme import blocks
 
 from credits_db import Client, local
@@ -23,6 +23,7 @@ from credits_db.webhooks import sign
 
 PLAIN = ROOT / "docs" / "plain-postgres.md"
 PURCHASES = ROOT / "docs" / "purchases.md"
+LOTS = ROOT / "docs" / "lots.md"
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +172,50 @@ def test_what_the_readme_sells_is_a_part_of_its_document() -> None:
 
 def test_every_block_of_the_purchases_document_has_a_language_that_is_run() -> None:
     assert set(re.findall(r"^```(\w+)$", PURCHASES.read_text(), re.MULTILINE)) == {"bash", "js", "python"}
+
+
+def test_credits_live_as_written(
+    database: Database, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    """Every block of the document in its order: what each leaves is what its words promise."""
+    imports, lots, failed, held, usage, tokens, alert, frozen = blocks("python", LOTS)
+    recurring, limit = blocks("sql", LOTS)
+    explain, maintain = (block.split("#")[0].split()[1:] for block in blocks("bash", LOTS))
+    user = database.sign_up()
+    with database.connect() as owner:
+        client = Client(owner)
+        names: dict[str, object] = {"client": client, "user_id": user, "DATABASE_URL": database.dsn()}
+
+        def run_block(block: str) -> int:
+            exec(block, names)
+            return client.get_user_credits_for(user).credits_available
+
+        exec(imports, names)
+        assert run_block(lots) == 3 + 50 - 10
+        assert run_block(failed) == 43
+        assert run_block(held) == 43 - 12
+        for statement in recurring.replace(":user_id", f"'{user}'").split(";\n"):
+            owner.execute(statement.encode())
+        assert client.get_user_credits_for(user).credits_available == 31 + 20
+        owner.execute(limit.encode())
+        free = database.sign_up()
+        assert client.get_user_credits_for(free).credits_available == 3 + 10
+        assert run_block(usage) == 51
+        assert capsys.readouterr().out == "32\n"
+        assert run_block(tokens) == 51 - 3
+        client.consume_credit_for(user, 8)
+        assert run_block(alert) == 25
+        assert capsys.readouterr().out == "low_balance 25\n"
+        assert client.claim_outbox() == []
+
+        monkeypatch.setenv("DATABASE_URL", database.dsn())
+        told = run(*[str(user) if "-" in word else word for word in explain])
+        assert told.code == 0
+        assert "25 credits" in told.out
+        assert run(*maintain).code == 0
+        assert run_block(frozen) == 25
+        assert capsys.readouterr().out == "2030-01-31T23:59:00+00:00\n"
+
+
+def test_every_block_of_the_document_about_lots_has_a_language_that_is_run() -> None:
+    assert set(re.findall(r"^```(\w+)$", LOTS.read_text(), re.MULTILINE)) == {"bash", "js", "python", "sql"}

@@ -26,8 +26,8 @@ from psycopg.pq import ExecStatus, Format
 
 Value: TypeAlias = str | bytes | None  # bytes go over the wire as they are, in the binary form of the type
 
-REFUSALS = {"PT401", "PT402", "PT404", "PT409", "PT410", "PT413", "PT422", "22023"}
-PARSING = {"22P02", "22003", "22P05", "22021", "22007", "22008", "22009", "54000", "54001"}  # before our code
+REFUSALS = {"PT401", "PT402", "PT404", "PT409", "PT410", "PT413", "PT422", "PT429", "22023"}
+PARSING = {"22P02", "22003", "22P05", "22021", "22007", "22008", "22009", "22015", "54000", "54001"}  # before our code
 SECONDS = 1.0
 LIMIT = "-c statement_timeout=3s"  # a call that never ends is 57014, which is no refusal
 PRINTED = 16384
@@ -71,10 +71,25 @@ INSTANTS = [
     "2026-01-01 00:00:00 Mars/Olympus", "1970-01-01T00:00:00Z", "0001-01-01", "9999-12-31", "NaN", "", "null", "0",
     "2026-01-01'; select 1 --", "1e10", "20260101", "J2451187", "x" * 10_000,
 ]  # fmt: skip
+INTERVALS = [
+    "1 second", "999999 microseconds", "30 days", "30 days 1 microsecond", "1 mon", "1 mon -1 microsecond", "24:00:01",
+    "1 day", "0", "-1 second", "-30 days", "2 mons -30 days", "100 years -36524 days", "178000000 years",
+    "-178000000 years", "178000001 years", "infinity", "-infinity", "9223372036854775807 microseconds", "PT1H", "P1Y",
+    "P-1Y", "1 hour ago", "1e10 years", "1e1000 s", "NaN", "", "null", "allballs", "now", "1", "1 fortnight",
+    "'; select 1 --", "x" * 10_000,
+]  # fmt: skip
+PERIODS = ["day", "week", "month", "year", "DAY", " day", "", "null", "0", "x" * 10_000, "'; --", "d\u0430y"]
 UUIDS = [
     "", "null", "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", "x", "{}", "1",
     "00000000-0000-0000-0000-00000000000g", "' or true --", "{00000000-0000-0000-0000-000000000000}", "a" * 10_000,
     "00000000000000000000000000000000", "0" * 31, " 00000000-0000-0000-0000-000000000000", "\u0660" * 32,
+]  # fmt: skip
+UUID_LISTS = [
+    "{}", "{null}", "{NULL,NULL}", "{x}", "{", "}", "", "null", "[]", "{{}}", "{\"\"}",
+    "{00000000-0000-0000-0000-000000000000}",
+    "{{00000000-0000-0000-0000-000000000000},{ffffffff-ffff-ffff-ffff-ffffffffffff}}",
+    "[5:5]={00000000-0000-0000-0000-000000000000}", "[2147483647:2147483648]={null,null}",
+    "{" + ",".join(["00000000-0000-0000-0000-000000000000"] * 20_000) + "}", "{" * 10_000, "'; select 1 --",
 ]  # fmt: skip
 TYPES = [
     "purchase", "signup_bonus", "monthly_bonus", "bonus", "consumption", "refund", "clawback", "clawback_reversal",
@@ -90,7 +105,10 @@ HOSTILE: dict[str, list[Value]] = {
     "jsonb": JSONS,
     "boolean": BOOLEANS,
     "timestamp with time zone": list(INSTANTS),
+    "interval": list(INTERVALS),
     "uuid": list(UUIDS),
+    "uuid[]": list(UUID_LISTS),
+    "public.grant_period": list(PERIODS),
     "public.credit_transaction_type": list(TYPES),
 }
 SANE: dict[str, Value] = {
@@ -101,12 +119,18 @@ SANE: dict[str, Value] = {
     "jsonb": "{}",
     "boolean": "false",
     "timestamp with time zone": "2020-01-01T00:00:00Z",
+    "interval": "1 hour",
+    "uuid[]": "{}",
+    "public.grant_period": "month",
     "public.credit_transaction_type": "bonus",
 }
 NAMED: dict[str, Value] = {  # what cannot be left out, or goes with something else
     "store": "app_store", "environment": "PRODUCTION", "transaction_id": "1", "product_id": "pack", "currency": "EUR",
-    "refund_id": "refund-1", "entitlement": "pro", "provider": "stripe", "event_id": "evt_1",
+    "refund_id": "refund-1", "entitlement": "pro", "provider": "stripe", "event_id": "evt_1", "name": "plan",
 }  # fmt: skip
+
+
+KNOWN = ("user_id", "hold_id", "seq")  # of the victim
 
 
 @dataclass(frozen=True)
@@ -120,7 +144,8 @@ class Rpc:
         return self.name.startswith("delete")
 
     def sane(self) -> dict[str, Value]:
-        named = {name: type for name, type in self.arguments.items() if name not in ("expires_at", "user_id")}
+        left_out = {"expires_at", *KNOWN} | ({"entitlement"} - self.required)  # a grant is for a user or for that
+        named = {name: type for name, type in self.arguments.items() if name not in left_out}
         return {name: NAMED.get(name, SANE.get(type)) for name, type in named.items()}
 
 
@@ -160,13 +185,27 @@ class Target:
         self.owner.execute(
             "select credits_private.set_product('any', 'pack', 5, 0, 0, null, null, 'pro', null, null, null)"
         )
+        self.owner.execute("select credits_private.set_setting('max_active_holds', '100000')")
         self.victim = self.newcomer()
 
     def newcomer(self) -> UUID:
+        """Somebody with credits of both kinds, a consumption to give back and a hold."""
         user = self.database.sign_up()
-        self.owner.execute("select public.add_credits_for(%s, 1000000)", [user])
+        query = """
+            select public.add_credits_for(%(user)s, 1000000),
+              public.add_credits_for(%(user)s, 1000000, expires_at => now() + interval '1 day'),
+              public.consume_credit_for(%(user)s, 1000),
+              (public.reserve_credits_for(%(user)s, 1000, '30 days')).id
+            """
+        row = self.owner.execute(query, {"user": user}).fetchone()
+        assert row
+        self.known = {"user_id": str(user), "hold_id": str(row[3]), "seq": "4"}
         self.sign_in(user)
         return user
+
+    def whose(self, rpc: Rpc) -> dict[str, Value]:
+        """What the victim has that this function asks for."""
+        return {name: value for name, value in self.known.items() if name in rpc.arguments}
 
     def sign_in(self, user: UUID) -> None:
         claims = json.dumps({"sub": str(user), "role": "authenticated"})
@@ -209,8 +248,7 @@ class Target:
         elif rpc in VISITORS:
             outcome = self.call(self.nobody, rpc, values)
         else:
-            who = {"user_id": str(self.victim)} if "user_id" in rpc.arguments else {}
-            outcome = self.call(self.service, rpc, {**who, **values})
+            outcome = self.call(self.service, rpc, {**self.whose(rpc), **values})
         if rpc.deletes and outcome == "ok":
             self.victim = self.newcomer()
         return outcome
@@ -230,7 +268,19 @@ class Target:
               or abs(amount) > 1000000000000 or jsonb_typeof(metadata) <> 'object'
               or idempotency_key like 'credits:%' and idempotency_key <> 'credits:signup_bonus'
                 and (type <> 'purchase' or idempotency_key not like 'credits:purchase:%')
+                and (type not in ('bonus', 'monthly_bonus') or idempotency_key not like 'credits:grant:user:%')
             """
+        ).fetchone()
+        assert found == (0,)
+        found = self.owner.execute(
+            """
+            select count(*) from public.credit_holds
+            where length(idempotency_key) not between 1 and 255 or length(description) > 500
+              or amount not between 1 and 1000000000000 or jsonb_typeof(metadata) <> 'object'
+              or octet_length(metadata::text) > %s or idempotency_key like 'credits:%%'
+              or expires_at - created_at not between '1 second' and '31 days'
+            """,
+            [PRINTED],
         ).fetchone()
         assert found == (0,)
 
@@ -248,10 +298,10 @@ def test_every_argument_type_has_hostile_values() -> None:
     assert len(USERS) == 7
     assert [len(VISITORS), {tuple(rpc.arguments.items()) for rpc in VISITORS}] == [2, {(("", "json"),)}]
     assert all("user_id" not in rpc.arguments for rpc in USERS)
-    assert len([rpc for rpc in SERVICES if "user_id" in rpc.arguments]) == 13
+    assert len([rpc for rpc in SERVICES if "user_id" in rpc.arguments]) == 20
     assert {rpc.name for rpc in SERVICES if "user_id" not in rpc.arguments} == {
-        "process_revenuecat_event", "process_stripe_event", "refund_purchase", "reprocess_store_event",
-        "run_maintenance",
+        "ack_outbox", "claim_outbox", "process_revenuecat_event", "process_stripe_event", "refund_purchase",
+        "reprocess_store_event", "run_maintenance",
     }  # fmt: skip
 
 
@@ -267,7 +317,7 @@ def test_a_hostile_value_in_one_argument_is_refused_or_harmless(target: Target, 
 def test_nothing_but_nulls_is_refused_or_harmless(target: Target, rpc: Rpc) -> None:
     outcome = target.attack(rpc, dict.fromkeys(rpc.arguments))
     wanting = {"get_operation_for", "get_transaction_history", "verify_ledger", "get_user_credits", "get_operation"}
-    if rpc.arguments and rpc.name not in wanting | {"has_entitlement", "has_entitlement_for"}:
+    if rpc.arguments and rpc.name not in wanting | {"has_entitlement", "has_entitlement_for", "ack_outbox"}:
         assert outcome in REFUSALS
 
 
@@ -300,8 +350,7 @@ def test_a_role_without_the_privilege_gets_no_further_than_postgres(target: Targ
     for connection in wrong:
         for value in (None, "x"):
             values = {name: value for name, type in rpc.arguments.items() if type == "text"}
-            if "user_id" in rpc.arguments:
-                values["user_id"] = str(target.victim)
+            values.update(target.whose(rpc))
             with pytest.raises(AssertionError, match="42501"):
                 target.call(connection, rpc, {**rpc.sane(), **values})
 
@@ -368,6 +417,9 @@ STRATEGIES: dict[str, st.SearchStrategy[Value]] = {
     "timestamp with time zone": st.one_of(
         st.datetimes(timezones=st.timezones()).map(str), st.text(max_size=20), st.sampled_from(INSTANTS)
     ),
+    "interval": st.one_of(st.timedeltas().map(str), st.text(max_size=20), st.sampled_from(INTERVALS)),
+    "uuid[]": st.one_of(st.text(max_size=20), st.sampled_from(UUID_LISTS)),
+    "public.grant_period": st.one_of(st.sampled_from(PERIODS), st.text(max_size=20)),
     "uuid": st.one_of(st.uuids().map(str), st.text(max_size=40), st.sampled_from(UUIDS)),
     "public.credit_transaction_type": st.one_of(st.sampled_from(TYPES), st.text(max_size=20)),
 }
@@ -387,7 +439,7 @@ def attacks(draw: st.DrawFn) -> tuple[Rpc, dict[str, Value]]:
             values[name] = None
         elif kind == "sane" and name in rpc.sane():
             values[name] = rpc.sane()[name]
-    return rpc, {**{name: rpc.sane().get(name) for name in rpc.required - {"user_id"}}, **values}
+    return rpc, {**{name: rpc.sane().get(name) for name in rpc.required - {*KNOWN}}, **values}
 
 
 @settings(

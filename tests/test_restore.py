@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -32,6 +33,13 @@ TABLES = (
     "public.credit_products",
     "public.purchase_transactions",
     "public.user_entitlements",
+    "public.credit_holds",
+    "credits_private.credit_lots",
+    "credits_private.lot_allocations",
+    "credits_private.hold_lots",
+    "credits_private.recurring_grants",
+    "credits_private.due_accounts",
+    "credits_private.outbox",
     "credits_private.purchase_claims",
     "credits_private.purchase_facts",
     "credits_private.store_customers",
@@ -160,6 +168,18 @@ def assert_purchases_mean_the_same(database: Database) -> None:
         assert_books_add_up(connection)
 
 
+def assert_credits_live_on(connection: psycopg.Connection[Any], client: Client) -> None:
+    """The hold is captured from its lots, the rest of a spend goes back, and what was due or told is."""
+    hold = connection.execute("select user_id, id from public.credit_holds where status = 'active'").fetchone()
+    assert hold
+    assert client.capture_hold_for(*hold, 20).amount == -20
+    assert client.refund_consumption_for(hold[0], 4).amount == 6
+    query = "select remaining from credits_private.credit_lots where granted in (25, 40) order by granted"
+    assert connection.execute(query).fetchall() == [(10,), (35,)]
+    assert client.get_user_credits_for(hold[0]).monthly_bonus_credits == 5
+    assert [item.user_id for item in client.claim_outbox()] == [hold[0]] * 2  # from before, and by the capture
+
+
 def assert_works(database: Database) -> None:
     """The restored database goes on where the saved one stopped."""
     with database.connect() as connection:
@@ -171,6 +191,7 @@ def assert_works(database: Database) -> None:
         (older,) = client.get_transaction_history_for(user, 1, row.seq)
         assert older.seq == row.seq - 1
         assert client.get_user_credits_for(database.sign_up()).credits_remaining > 0
+        assert_credits_live_on(connection, client)
         for statement in ("update public.credit_transactions set amount = 1", "truncate public.credit_transactions"):
             with pytest.raises(psycopg.Error) as caught:
                 connection.execute(statement.encode())
@@ -181,7 +202,7 @@ def assert_works(database: Database) -> None:
 @pytest.fixture
 def source(database: Database) -> Database:
     """A database in which everything has happened that leaves rows behind."""
-    rich, poor, gone, anonymous = (database.sign_up() for _ in range(4))
+    rich, poor, gone, anonymous, holder = (database.sign_up() for _ in range(5))
     with database.connect() as connection:
         connection.execute("select credits_private.set_setting('signup_bonus', '7')")
         client = Client(connection)
@@ -189,6 +210,13 @@ def source(database: Database) -> Database:
         for number in range(20):
             client.consume_credit_for(rich, 2, description=f"✓ {number}", idempotency_key=f"key {number}")
         client.consume_credit_for(poor, 3)
+        client.set_alert_for(holder, 60)
+        for amount, days in ((25, 1), (40, 2)):
+            client.add_credits_for(holder, amount, expires_at=datetime.now(UTC) + timedelta(days))
+        client.consume_credit_for(holder, 10)
+        client.reserve_credits_for(holder, 30, timedelta(hours=12))
+        client.refund_consumption_for(holder, 4, 4)
+        client.set_recurring_grant("monthly", 5, "month", holder)
         connection.execute(
             "insert into public.credit_transactions (user_id, type, amount) values (%s, 'clawback', -50)", [poor]
         )
@@ -207,7 +235,7 @@ def source(database: Database) -> Database:
         connection.execute("insert into auth.users (id, is_anonymous) values (%s, true)", [uuid4()])
     with database.connect(options=REPLICA) as connection:
         connection.execute("insert into auth.users (id) values (%s)", [uuid4()])
-    assert sorted(balances(database).values()) == [0, 3, 50, 10**12 + 3 - 40 + 70]
+    assert sorted(balances(database).values()) == [0, 3, 50, 62, 10**12 + 3 - 40 + 70]
     return database
 
 
@@ -261,13 +289,14 @@ def test_rows_restored_with_triggers_disabled_add_up_and_verify_names_the_guards
     assert restore(fresh, saved, "--data-only", "--disable-triggers") == ""
     assert contents(fresh) == before
     found = drift(fresh)
-    armed = re.compile(r"^([-+]) trigger CREATE TRIGGER (\w+) .* ON (public\.\w+) .*?(, always)?$")
+    armed = re.compile(r"^([-+]) trigger CREATE TRIGGER (\w+) .* ON ((?:public|credits_private)\.\w+) .*?(, always)?$")
     matches = [armed.match(line) for line in found]
     guards = {(m[2], m[3]) for m in matches if m}
     assert {name for name, _ in guards} == {
-        "keep_accounts", "keep_accounts_whole", "keep_ledger", "keep_ledger_whole", "remove_ledger", "remove_purchases"
+        "keep_accounts", "keep_accounts_whole", "keep_app_store_credits", "keep_ledger", "keep_ledger_whole",
+        "remove_ledger", "remove_lots", "remove_purchases",
     }  # fmt: skip
-    assert [m and (m[1], m[4]) for m in matches] == [("-", ", always")] * 6 + [("+", None)] * 6
+    assert [m and (m[1], m[4]) for m in matches] == [("-", ", always")] * 8 + [("+", None)] * 8
     with fresh.connect() as connection:
         for name, table in sorted(guards):
             connection.execute(f"alter table {table} enable always trigger {name}".encode())
@@ -290,8 +319,11 @@ def test_a_careless_restore_of_rows_fails_loudly_and_never_doubles(
     for user, balance in balances(fresh).items():
         assert balance in (0, 3, expected.get(user, 0))
     with fresh.connect() as connection:
-        # a purchase that came back without its ledger row is named, and no balance counts it
-        assert {violation.rule for violation in Client(connection).verify_ledger()} <= {"purchase_is_not_its_rows"}
+        # what came back without its ledger row is named, and no balance counts it
+        assert {violation.rule for violation in Client(connection).verify_ledger()} <= {
+            "purchase_is_not_its_rows", "lot_is_not_its_grant", "allocation_exceeds_row", "lots_exceed_balance",
+            "held_is_not_holds", "due_is_late", "due_is_not_queued",
+        }  # fmt: skip
 
 
 def test_rows_restored_twice_fail_loudly_and_change_nothing(source: Database, fresh: Database, tmp_path: Path) -> None:

@@ -5,7 +5,21 @@ export type Database = {
   
   "public": {
           Tables: {
-            "credit_products": {
+            "credit_holds": {
+                  Row: {
+                    "amount": number,"captured_amount": number | null,"created_at": string,"description": string | null,"ended_at": string | null,"expires_at": string,"id": string,"idempotency_key": string | null,"metadata": NonNullable<Json>,"seq": number | null,"status": Database["public"]['Enums']["credit_hold_status"],"user_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "amount": number,"captured_amount"?: number | null,"created_at": string,"description"?: string | null,"ended_at"?: string | null,"expires_at": string,"id"?: string,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"seq"?: number | null,"status"?: Database["public"]['Enums']["credit_hold_status"],"user_id": string
+                  }
+                  Update: {
+                    "amount"?: number,"captured_amount"?: number | null,"created_at"?: string,"description"?: string | null,"ended_at"?: string | null,"expires_at"?: string,"id"?: string,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"seq"?: number | null,"status"?: Database["public"]['Enums']["credit_hold_status"],"user_id"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"credit_products": {
                   Row: {
                     "active_from": string | null,"active_to": string | null,"bonus_credits": number,"credits": number,"currency": string | null,"entitlement": string | null,"expires_after": string | null,"price_cents": number | null,"product_id": string,"store": string,"trial_credits": number,"updated_at": string
                   }
@@ -35,42 +49,42 @@ export type Database = {
                   ]
                 },"purchase_transactions": {
                   Row: {
-                    "created_at": string,"credits": number,"currency": string | null,"entitled_until": string | null,"entitlements": (string)[],"environment": string,"payload": NonNullable<Json>,"price_cents": number | null,"product_id": string,"provider": string,"quantity": number,"refunded_credits": number,"seq": number | null,"status": Database["public"]['Enums']["purchase_status"],"store": string,"transaction_id": string,"user_id": string,"verified_at": string | null
+                    "created_at": string,"credits": number,"credits_expire_at": string | null,"currency": string | null,"entitled_until": string | null,"entitlements": (string)[],"environment": string,"payload": NonNullable<Json>,"price_cents": number | null,"product_id": string,"provider": string,"quantity": number,"refunded_credits": number,"seq": number | null,"status": Database["public"]['Enums']["purchase_status"],"store": string,"transaction_id": string,"user_id": string,"verified_at": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at": string,"credits": number,"currency"?: string | null,"entitled_until"?: string | null,"entitlements"?: (string)[],"environment": string,"payload"?: NonNullable<Json>,"price_cents"?: number | null,"product_id": string,"provider": string,"quantity"?: number,"refunded_credits"?: number,"seq"?: number | null,"status": Database["public"]['Enums']["purchase_status"],"store": string,"transaction_id": string,"user_id": string,"verified_at"?: string | null
+                    "created_at": string,"credits": number,"credits_expire_at"?: string | null,"currency"?: string | null,"entitled_until"?: string | null,"entitlements"?: (string)[],"environment": string,"payload"?: NonNullable<Json>,"price_cents"?: number | null,"product_id": string,"provider": string,"quantity"?: number,"refunded_credits"?: number,"seq"?: number | null,"status": Database["public"]['Enums']["purchase_status"],"store": string,"transaction_id": string,"user_id": string,"verified_at"?: string | null
                   }
                   Update: {
-                    "created_at"?: string,"credits"?: number,"currency"?: string | null,"entitled_until"?: string | null,"entitlements"?: (string)[],"environment"?: string,"payload"?: NonNullable<Json>,"price_cents"?: number | null,"product_id"?: string,"provider"?: string,"quantity"?: number,"refunded_credits"?: number,"seq"?: number | null,"status"?: Database["public"]['Enums']["purchase_status"],"store"?: string,"transaction_id"?: string,"user_id"?: string,"verified_at"?: string | null
+                    "created_at"?: string,"credits"?: number,"credits_expire_at"?: string | null,"currency"?: string | null,"entitled_until"?: string | null,"entitlements"?: (string)[],"environment"?: string,"payload"?: NonNullable<Json>,"price_cents"?: number | null,"product_id"?: string,"provider"?: string,"quantity"?: number,"refunded_credits"?: number,"seq"?: number | null,"status"?: Database["public"]['Enums']["purchase_status"],"store"?: string,"transaction_id"?: string,"user_id"?: string,"verified_at"?: string | null
                   }
                   Relationships: [
                     
                   ]
                 },"user_credits": {
                   Row: {
-                    "alert_below": number | null,"created_at": string,"credits_held": number,"credits_remaining": number,"last_bonus_date": string | null,"last_purchase_at": string | null,"last_seq": number,"monthly_bonus_credits": number,"next_due_at": string | null,"total_credits": number,"updated_at": string,"used_credits": number,"user_id": string,"credits_available": number | null
+                    "alert_below": number | null,"created_at": string,"credits_held": number,"credits_remaining": number,"last_bonus_date": string | null,"last_hold_at": string | null,"last_purchase_at": string | null,"last_seq": number,"monthly_bonus_credits": number,"next_due_at": string | null,"total_credits": number,"updated_at": string,"used_credits": number,"user_id": string,"credits_available": number | null
                   }
                   ComputedFields: "credits_available"
                   Insert: {
-                    "alert_below"?: number | null,"created_at"?: string,"credits_held"?: number,"credits_remaining"?: number,"last_bonus_date"?: string | null,"last_purchase_at"?: string | null,"last_seq"?: number,"monthly_bonus_credits"?: number,"next_due_at"?: string | null,"total_credits"?: number,"updated_at"?: string,"used_credits"?: number,"user_id": string
+                    "alert_below"?: number | null,"created_at"?: string,"credits_held"?: number,"credits_remaining"?: number,"last_bonus_date"?: string | null,"last_hold_at"?: string | null,"last_purchase_at"?: string | null,"last_seq"?: number,"monthly_bonus_credits"?: number,"next_due_at"?: string | null,"total_credits"?: number,"updated_at"?: string,"used_credits"?: number,"user_id": string
                   }
                   Update: {
-                    "alert_below"?: number | null,"created_at"?: string,"credits_held"?: number,"credits_remaining"?: number,"last_bonus_date"?: string | null,"last_purchase_at"?: string | null,"last_seq"?: number,"monthly_bonus_credits"?: number,"next_due_at"?: string | null,"total_credits"?: number,"updated_at"?: string,"used_credits"?: number,"user_id"?: string
+                    "alert_below"?: number | null,"created_at"?: string,"credits_held"?: number,"credits_remaining"?: number,"last_bonus_date"?: string | null,"last_hold_at"?: string | null,"last_purchase_at"?: string | null,"last_seq"?: number,"monthly_bonus_credits"?: number,"next_due_at"?: string | null,"total_credits"?: number,"updated_at"?: string,"used_credits"?: number,"user_id"?: string
                   }
                   Relationships: [
                     
                   ]
                 },"user_entitlements": {
                   Row: {
-                    "active_until": string | null,"entitlement": string,"granted_by": string | null,"granted_until": string | null,"source": string,"updated_at": string,"user_id": string
+                    "active_since": string,"active_until": string | null,"entitlement": string,"granted_by": string | null,"granted_until": string | null,"source": string,"updated_at": string,"user_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "active_until"?: string | null,"entitlement": string,"granted_by"?: string | null,"granted_until"?: string | null,"source": string,"updated_at": string,"user_id": string
+                    "active_since"?: string,"active_until"?: string | null,"entitlement": string,"granted_by"?: string | null,"granted_until"?: string | null,"source": string,"updated_at": string,"user_id": string
                   }
                   Update: {
-                    "active_until"?: string | null,"entitlement"?: string,"granted_by"?: string | null,"granted_until"?: string | null,"source"?: string,"updated_at"?: string,"user_id"?: string
+                    "active_since"?: string,"active_until"?: string | null,"entitlement"?: string,"granted_by"?: string | null,"granted_until"?: string | null,"source"?: string,"updated_at"?: string,"user_id"?: string
                   }
                   Relationships: [
                     
@@ -81,7 +95,10 @@ export type Database = {
             [_ in never]: never
           }
           Functions: {
-            "add_credits_for":
+            "ack_outbox":
+{ Args: { "ids": (string)[] }; Returns: number
+                           },
+"add_credits_for":
 { Args: { "amount": number,"description"?: string,"expires_at"?: string,"idempotency_key"?: string,"metadata"?: Json,"type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id": string }; Returns: {
               "amount": number,
 "balance_after": number,
@@ -98,6 +115,32 @@ export type Database = {
         to: "credit_transactions"
         isOneToOne: true
         isSetofReturn: false
+      } },
+"capture_hold_for":
+{ Args: { "amount"?: number,"description"?: string,"hold_id": string,"idempotency_key"?: string,"metadata"?: Json,"user_id": string }; Returns: {
+              "amount": number,
+"balance_after": number,
+"created_at": string,
+"description": string | null,
+"idempotency_key": string | null,
+"metadata": NonNullable<Json>,
+"seq": number,
+"type": Database["public"]['Enums']["credit_transaction_type"],
+"user_id": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "credit_transactions"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"claim_outbox":
+{ Args: { "lease"?: string,"max_items"?: number }; Returns: Database["public"]['CompositeTypes']["outbox_item"][]
+                          SetofOptions: {
+        from: "*"
+        to: "outbox_item"
+        isOneToOne: false
+        isSetofReturn: true
       } },
 "consume_credit":
 { Args: { "amount"?: number,"description"?: string,"idempotency_key"?: string,"metadata"?: Json }; Returns: {
@@ -151,6 +194,14 @@ export type Database = {
                           SetofOptions: {
         from: "*"
         to: "account_deletion"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"end_recurring_grant":
+{ Args: { "name": string,"user_id"?: string }; Returns: Database["public"]['CompositeTypes']["recurring_grant"]
+                          SetofOptions: {
+        from: "*"
+        to: "recurring_grant"
         isOneToOne: true
         isSetofReturn: false
       } },
@@ -255,6 +306,7 @@ export type Database = {
 "credits_held": number,
 "credits_remaining": number,
 "last_bonus_date": string | null,
+"last_hold_at": string | null,
 "last_purchase_at": string | null,
 "last_seq": number,
 "monthly_bonus_credits": number,
@@ -277,6 +329,7 @@ export type Database = {
 "credits_held": number,
 "credits_remaining": number,
 "last_bonus_date": string | null,
+"last_hold_at": string | null,
 "last_purchase_at": string | null,
 "last_seq": number,
 "monthly_bonus_credits": number,
@@ -294,7 +347,8 @@ export type Database = {
       } },
 "grant_entitlement_for":
 { Args: { "active_until"?: string,"entitlement": string,"user_id": string }; Returns: {
-              "active_until": string | null,
+              "active_since": string,
+"active_until": string | null,
 "entitlement": string,
 "granted_by": string | null,
 "granted_until": string | null,
@@ -337,6 +391,7 @@ export type Database = {
 { Args: { "currency"?: string,"environment"?: string,"payload"?: Json,"price_cents"?: number,"product_id": string,"quantity"?: number,"store": string,"transaction_id": string,"user_id": string }; Returns: {
               "created_at": string,
 "credits": number,
+"credits_expire_at": string | null,
 "currency": string | null,
 "entitled_until": string | null,
 "entitlements": (string)[],
@@ -360,10 +415,29 @@ export type Database = {
         isOneToOne: true
         isSetofReturn: false
       } },
+"refund_consumption_for":
+{ Args: { "amount"?: number,"description"?: string,"idempotency_key"?: string,"metadata"?: Json,"seq": number,"user_id": string }; Returns: {
+              "amount": number,
+"balance_after": number,
+"created_at": string,
+"description": string | null,
+"idempotency_key": string | null,
+"metadata": NonNullable<Json>,
+"seq": number,
+"type": Database["public"]['Enums']["credit_transaction_type"],
+"user_id": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "credit_transactions"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "refund_purchase":
 { Args: { "credits"?: number,"environment"?: string,"refund_id": string,"store": string,"transaction_id": string }; Returns: {
               "created_at": string,
 "credits": number,
+"credits_expire_at": string | null,
 "currency": string | null,
 "entitled_until": string | null,
 "entitlements": (string)[],
@@ -384,6 +458,27 @@ export type Database = {
                           SetofOptions: {
         from: "*"
         to: "purchase_transactions"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"release_hold_for":
+{ Args: { "hold_id": string,"user_id": string }; Returns: {
+              "amount": number,
+"captured_amount": number | null,
+"created_at": string,
+"description": string | null,
+"ended_at": string | null,
+"expires_at": string,
+"id": string,
+"idempotency_key": string | null,
+"metadata": NonNullable<Json>,
+"seq": number | null,
+"status": Database["public"]['Enums']["credit_hold_status"],
+"user_id": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "credit_holds"
         isOneToOne: true
         isSetofReturn: false
       } },
@@ -395,6 +490,27 @@ export type Database = {
         isOneToOne: true
         isSetofReturn: false
       } },
+"reserve_credits_for":
+{ Args: { "amount": number,"description"?: string,"expires_in"?: string,"idempotency_key"?: string,"metadata"?: Json,"user_id": string }; Returns: {
+              "amount": number,
+"captured_amount": number | null,
+"created_at": string,
+"description": string | null,
+"ended_at": string | null,
+"expires_at": string,
+"id": string,
+"idempotency_key": string | null,
+"metadata": NonNullable<Json>,
+"seq": number | null,
+"status": Database["public"]['Enums']["credit_hold_status"],
+"user_id": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "credit_holds"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "revenuecat_webhook":
 { Args: { "": Json }; Returns: Json
                            },
@@ -403,6 +519,37 @@ export type Database = {
                           SetofOptions: {
         from: "*"
         to: "maintenance_report"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"set_alert_for":
+{ Args: { "alert_below"?: number,"user_id": string }; Returns: {
+              "alert_below": number | null,
+"created_at": string,
+"credits_held": number,
+"credits_remaining": number,
+"last_bonus_date": string | null,
+"last_hold_at": string | null,
+"last_purchase_at": string | null,
+"last_seq": number,
+"monthly_bonus_credits": number,
+"next_due_at": string | null,
+"total_credits": number,
+"updated_at": string,
+"used_credits": number,
+"user_id": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "user_credits"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"set_recurring_grant":
+{ Args: { "amount": number,"entitlement"?: string,"name": string,"period": Database["public"]['Enums']["grant_period"],"rollover"?: boolean,"user_id"?: string }; Returns: Database["public"]['CompositeTypes']["recurring_grant"]
+                          SetofOptions: {
+        from: "*"
+        to: "recurring_grant"
         isOneToOne: true
         isSetofReturn: false
       } },
@@ -419,7 +566,7 @@ export type Database = {
       } }
           }
           Enums: {
-            "credit_transaction_type": "purchase"|"signup_bonus"|"monthly_bonus"|"bonus"|"consumption"|"refund"|"clawback"|"clawback_reversal"|"expiration"|"admin_adjustment","purchase_status": "pending"|"completed"|"failed"|"refunded","store_event_state": "pending"|"parked"|"failed"|"ignored"|"processed"
+            "credit_hold_status": "active"|"captured"|"released"|"expired","credit_transaction_type": "purchase"|"signup_bonus"|"monthly_bonus"|"bonus"|"consumption"|"refund"|"clawback"|"clawback_reversal"|"expiration"|"admin_adjustment","grant_period": "day"|"week"|"month","purchase_status": "pending"|"completed"|"failed"|"refunded","store_event_state": "pending"|"parked"|"failed"|"ignored"|"processed"
           }
           CompositeTypes: {
             "account_deletion": {
@@ -427,9 +574,13 @@ export type Database = {
                       },"credit_usage": {
                         "consumed": number | null,"refunded": number | null,"operations": number | null
                       },"ledger_violation": {
-                        "user_id": string | null,"seq": number | null,"rule": string | null,"expected": number | null,"found": number | null
+                        "user_id": string | null,"seq": number | null,"rule": string | null,"expected": number | null,"found": number | null,"hold_id": string | null
                       },"maintenance_report": {
-                        "store_events": number | null,"store_events_waiting": number | null
+                        "store_events": number | null,"store_events_waiting": number | null,"accounts": number | null,"expirations": number | null,"holds": number | null,"grants": number | null
+                      },"outbox_item": {
+                        "id": string | null,"kind": string | null,"user_id": string | null,"payload": Json | null,"attempts": number | null,"created_at": string | null
+                      },"recurring_grant": {
+                        "user_id": string | null,"name": string | null,"entitlement": string | null,"amount": number | null,"period": Database["public"]['Enums']["grant_period"] | null,"rollover": boolean | null,"starts_at": string | null,"ends_at": string | null
                       },"store_event": {
                         "provider": string | null,"event_id": string | null,"type": string | null,"state": Database["public"]['Enums']["store_event_state"] | null,"reason": string | null,"details": Json | null,"user_id": string | null,"store": string | null,"environment": string | null,"transaction_id": string | null,"product_id": string | null,"attempts": number | null,"received_at": string | null,"processed_at": string | null
                       }
@@ -545,7 +696,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "credit_transaction_type": ["purchase", "signup_bonus", "monthly_bonus", "bonus", "consumption", "refund", "clawback", "clawback_reversal", "expiration", "admin_adjustment"],"purchase_status": ["pending", "completed", "failed", "refunded"],"store_event_state": ["pending", "parked", "failed", "ignored", "processed"]
+            "credit_hold_status": ["active", "captured", "released", "expired"],"credit_transaction_type": ["purchase", "signup_bonus", "monthly_bonus", "bonus", "consumption", "refund", "clawback", "clawback_reversal", "expiration", "admin_adjustment"],"grant_period": ["day", "week", "month"],"purchase_status": ["pending", "completed", "failed", "refunded"],"store_event_state": ["pending", "parked", "failed", "ignored", "processed"]
           }
         }
 } as const

@@ -87,6 +87,7 @@
 \ir private/read_account.sql
 \ir private/read_history.sql
 \ir private/read_operation.sql
+\ir private/seq_before.sql
 \ir private/read_usage.sql
 \ir private/read_balance_at.sql
 \ir private/verify_ledger.sql

@@ -1,10 +1,12 @@
 """Every RPC as data: who may call it, what it answers, and each way in which it refuses.
 
 Ada has 2 credits: the signup bonus of 3, less one spent with the key "first". Bob bought a pack, of which RevenueCat
-told as the event and transaction "sold"; a refund "r1" then took back 20 of its 120 credits. A caller or an argument
-"ada" stands for the id of such a user, "stranger" for an id that no user has, "nobody" for a token that names no user;
-"sale" and "session" are ids that no store has used yet, "closed" is a transaction of an account that was deleted;
-"now" is any instant. The status and SQLSTATE of a token are those of the README.
+told as the event and transaction "sold"; a refund "r1" then took back 20 of its 120 credits. He gets 7 credits of
+pocket money a month, holds 10 as "held", and held 5 as "spent", which were captured with the key "film". A caller or an
+argument "ada" stands for the id of such a user, "stranger" for an id that no user has, "nobody" for a token that names
+no user; "sale" and "session" are ids that no store has used yet, "closed" is a transaction of an account that was
+deleted; "now" is any instant, "new" an id that was just made up. The status and SQLSTATE of a token are those of the
+README.
 """
 
 from __future__ import annotations
@@ -30,11 +32,28 @@ class Refusal(NamedTuple):
     details: Arguments | None = None
 
 
+WORDS = {"idempotency_key": None, "description": None, "metadata": dict[str, Any]()}
+
+
 def row(seq: int, amount: int, balance_after: int, **columns: Any) -> dict[str, Any]:
     """A ledger row of ada's, a consumption if nothing else is said."""
     figures = {"user_id": "ada", "seq": seq, "amount": amount, "balance_after": balance_after, "created_at": "now"}
-    words = {"type": "consumption", "idempotency_key": None, "description": None, "metadata": dict[str, Any]()}
-    return figures | words | columns
+    return figures | {"type": "consumption"} | WORDS | columns
+
+
+def hold(amount: int, **columns: Any) -> dict[str, Any]:
+    """A hold of ada's that was just made, if nothing else is said."""
+    figures = {"user_id": "ada", "id": "new", "amount": amount, "expires_at": "now", "created_at": "now"}
+    end = {"status": "active", "captured_amount": None, "seq": None, "ended_at": None}
+    return figures | end | WORDS | columns
+
+
+def recurring_grant(**columns: Any) -> dict[str, Any]:
+    """The pocket money of bob, if nothing else is said."""
+    return {
+        "user_id": "bob", "name": "pocket_money", "entitlement": None, "amount": 7, "period": "month",
+        "rollover": False, "starts_at": "now", "ends_at": None,
+    } | columns  # fmt: skip
 
 
 ROWS = [
@@ -44,40 +63,58 @@ ROWS = [
 ACCOUNT = {
     "user_id": "ada", "credits_remaining": 2, "credits_held": 0, "total_credits": 3, "used_credits": 1,
     "monthly_bonus_credits": 0, "last_bonus_date": None, "last_purchase_at": None, "last_seq": 2, "next_due_at": None,
-    "alert_below": None, "created_at": "now", "updated_at": "now",
+    "alert_below": None, "created_at": "now", "updated_at": "now", "last_hold_at": None,
 }  # fmt: skip
 EXPLANATION = {
-    "user_id": "ada", "credits_available": 2, "credits_remaining": 2, "credits_held": 0, "total_credits": 3,
-    "used_credits": 1, "operations": 2, "adds_up": True,
+    "user_id": "ada", "as_of": "now", "credits_available": 2, "credits_remaining": 2, "credits_held": 0,
+    "total_credits": 3, "used_credits": 1, "operations": 2, "unwritten": 0, "adds_up": True, "lots": [], "holds": [],
+    "recurring_grants": [], "debts": [],
     "by_type": {"signup_bonus": {"credits": 3, "operations": 1}, "consumption": {"credits": -1, "operations": 1}},
     "latest": [{name: value for name, value in row.items() if name != "user_id"} for row in ROWS],
+    "summary": [
+        "On now the balance is 2 credits.", "Consumption: -1 in 1 operation.", "Signup Bonus: +3 in 1 operation.",
+    ],
 }  # fmt: skip
 PRODUCTS = [
     {
         "store": "any", "product_id": product_id, "credits": credits, "bonus_credits": bonus, "trial_credits": 0,
-        "price_cents": 999, "currency": "USD", "entitlement": entitlement, "expires_after": None, "active_from": None,
-        "active_to": active_to, "updated_at": "now",
+        "price_cents": 999, "currency": "USD", "entitlement": entitlement, "expires_after": expires_after,
+        "active_from": None, "active_to": active_to, "updated_at": "now",
     }
-    for product_id, credits, bonus, entitlement, active_to in (
-        ("mint", 10**12, 0, None, None),
-        ("pack", 100, 20, "pro", None),
-        ("relic", 1, 0, None, "2020-01-01T00:00:00Z"),
+    for product_id, credits, bonus, entitlement, expires_after, active_to in (
+        ("mint", 10**12, 0, None, None, None),
+        ("pack", 100, 20, "pro", None, None),
+        ("relic", 1, 0, None, None, "2020-01-01T00:00:00Z"),
+        ("season", 50, 0, None, "90 days", None),
     )
 ]  # fmt: skip
 USAGE = {"consumed": 1, "refunded": 0, "operations": 1}
 REMOVED = {
-    "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 2, "public.purchase_transactions": 0,
-    "public.user_entitlements": 0,
+    "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 2, "public.credit_holds": 0,
+    "public.purchase_transactions": 0, "public.user_entitlements": 0,
 }  # fmt: skip
 RECEIPT = {"user_id": "ada", "deleted_at": "now", "credits_written_off": 2, "removed": REMOVED}
 
 ADA = {"user_id": "ada"}
+BOB = {"user_id": "bob"}
 GRANT = ADA | {"amount": 1}
 FIRST = {"idempotency_key": "first"}
-SINCE = {"since": "2020-01-01T00:00:00Z"}
+PAST = "2020-01-01T00:00:00Z"
+SINCE = {"since": PAST}
 LATER = "2100-01-01T00:00:00Z"
 ENTRY = {"description": "A film", "metadata": {"frames": [24, "fps"]}, "idempotency_key": "second"}
 SALE = {"type": "purchase"} | ENTRY
+IN_TIME = {"expires_at": LATER}
+HELD = BOB | {"hold_id": "held"}
+SPENT = BOB | {"hold_id": "spent"}
+FILM = {"idempotency_key": "film"}
+HOLDS = [
+    hold(10, user_id="bob", id="held"),
+    hold(5, user_id="bob", id="spent", status="captured", captured_amount=5, seq=5, ended_at="now"),
+]
+POCKET_MONEY = {"name": "pocket_money", "amount": 7, "period": "month"}
+VIP = {"name": "vip-daily", "amount": 5, "period": "day", "entitlement": "vip", "rollover": True}
+MAINTAINED = dict.fromkeys(("store_events", "store_events_waiting", "accounts", "expirations", "holds", "grants"), 0)
 
 
 def purchase(**columns: Any) -> dict[str, Any]:
@@ -86,14 +123,14 @@ def purchase(**columns: Any) -> dict[str, Any]:
         "user_id": "ada", "store": "app_store", "environment": "PRODUCTION", "transaction_id": "sale",
         "product_id": "pack", "provider": "manual", "status": "completed", "credits": 120, "refunded_credits": 0,
         "quantity": 1, "price_cents": None, "currency": None, "entitlements": ["pro"], "entitled_until": None, "seq": 3,
-        "payload": dict[str, Any](), "verified_at": "now", "created_at": "now",
+        "payload": dict[str, Any](), "verified_at": "now", "created_at": "now", "credits_expire_at": None,
     } | columns  # fmt: skip
 
 
 def entitlement(**columns: Any) -> dict[str, Any]:
     """What a pack gave to bob, if nothing else is said."""
     figures = {"user_id": "bob", "entitlement": "pro", "active_until": None, "source": "app_store", "updated_at": "now"}
-    return figures | {"granted_by": None, "granted_until": None} | columns
+    return figures | {"granted_by": None, "granted_until": None, "active_since": "now"} | columns
 
 
 def revenuecat_event(user: str = "ada", **fields: Any) -> dict[str, Any]:
@@ -165,12 +202,18 @@ READS = [
     Case("service_role", "verify_ledger", {}, []),
     Case("ada", "has_entitlement", PRO, False),
     Case("service_role", "has_entitlement_for", ADA | PRO, False),
-    Case("service_role", "has_entitlement_for", {"user_id": "bob"} | PRO, True),
+    Case("service_role", "has_entitlement_for", BOB | PRO, True),
 ]
 SALES = [
     Case("service_role", "record_purchase_for", ORDER, purchase()),
     Case(
         "service_role", "record_purchase_for", ORDER | RECEIPTS, purchase(credits=240, **RECEIPTS | {"currency": "USD"})
+    ),
+    Case(
+        "service_role",
+        "record_purchase_for",
+        ORDER | {"store": "play_store", "product_id": "season"},
+        purchase(store="play_store", product_id="season", credits=50, entitlements=[], credits_expire_at="now"),
     ),
     Case("service_role", "refund_purchase", REFUND | {"refund_id": "r1", "credits": 20}, TAKEN),
     Case(
@@ -196,12 +239,27 @@ WRITES = [
     Case(
         "service_role", "reprocess_store_event", {"provider": "revenuecat", "event_id": "sold"}, SOLD | {"attempts": 2}
     ),
-    Case("service_role", "run_maintenance", {}, {"store_events": 0, "store_events_waiting": 0}),
+    Case("service_role", "run_maintenance", {}, MAINTAINED),
     Case("ada", "consume_credit", {}, row(3, -1, 1)),
     Case("ada", "consume_credit", {"amount": 2} | ENTRY, row(3, -2, 0, **ENTRY)),
     Case("service_role", "consume_credit_for", ADA | ENTRY, row(3, -1, 1, **ENTRY)),
     Case("service_role", "add_credits_for", ADA | {"amount": 5}, row(3, 5, 7, type="bonus")),
     Case("service_role", "add_credits_for", ADA | {"amount": 10**12} | SALE, row(3, 10**12, 10**12 + 2, **SALE)),
+    Case("service_role", "add_credits_for", GRANT | IN_TIME | ENTRY, row(3, 1, 3, type="bonus", **ENTRY)),
+    Case("service_role", "refund_consumption_for", ADA | {"seq": 2}, row(3, 1, 3, type="refund")),
+    Case("service_role", "refund_consumption_for", GRANT | {"seq": 2} | ENTRY, row(3, 1, 3, type="refund", **ENTRY)),
+    Case("service_role", "reserve_credits_for", GRANT, hold(1)),
+    Case("service_role", "reserve_credits_for", GRANT | {"expires_in": "15 minutes"} | ENTRY, hold(1, **ENTRY)),
+    Case("service_role", "capture_hold_for", HELD, row(6, -10, 95, user_id="bob")),
+    Case("service_role", "capture_hold_for", HELD | {"amount": 4} | ENTRY, row(6, -4, 101, user_id="bob", **ENTRY)),
+    Case("service_role", "release_hold_for", HELD, HOLDS[0] | {"status": "released", "ended_at": "now"}),
+    Case("service_role", "set_recurring_grant", BOB | POCKET_MONEY, recurring_grant()),
+    Case("service_role", "set_recurring_grant", VIP, recurring_grant(user_id=None, **VIP)),
+    Case("service_role", "end_recurring_grant", BOB | {"name": "pocket_money"}, recurring_grant(ends_at="now")),
+    Case("service_role", "set_alert_for", ADA | {"alert_below": 2}, ACCOUNT | {"alert_below": 2}),
+    Case("service_role", "set_alert_for", ADA, ACCOUNT),
+    Case("service_role", "claim_outbox", {"max_items": 1, "lease": "1 minute"}, []),
+    Case("service_role", "ack_outbox", {"ids": []}, 0),
     Case("ada", "delete_user_account", {}, RECEIPT),
     Case("service_role", "delete_user_account_for", ADA, RECEIPT),
 ]
@@ -219,7 +277,24 @@ SMALL = "Metadata is an object of at most 4 kB that prints to at most 16 kB, wit
 WRONG = "invalid_argument"
 LONG = "A description has at most 500 characters."
 TYPE = "Credits are added as purchase, bonus, signup_bonus, monthly_bonus or admin_adjustment."
-EXPIRY = "This version keeps no expiry: leave expires_at out."
+EXPIRY = "Credits expire at an instant to come; leave expires_at out for credits that never do."
+APPLE = (
+    "expiry_not_allowed",
+    "Credits bought through the App Store may not expire (App Review Guidelines 3.1.1).",
+)
+TERM = "A hold lasts from 1 second to 30 days."
+NO_HOLD = ("hold_not_found", "This user has no such hold.")
+ENDED = ("hold_not_active", "A hold is captured or released once, while it is active.")
+CROWD = ("too_many_holds", "Capture or release holds first, or wait until one expires.")
+MORE = ("invalid_amount", "No more can be captured than is held.")
+NO_SPEND = (
+    "transaction_not_found",
+    "This user has no consumption with this number; only a consumption can be given back.",
+)
+TOO_MUCH = ("refund_exceeds_consumption", "No more can be given back than is left of the consumption.")
+NO_GRANT = ("grant_not_found", "No such recurring grant is in force.")
+ALERT = "alert_below is a balance in credits, or null for no notice."
+CLAIM = "One call takes 1 to 1000 items, for 1 second to 1 day."
 PAGE = "A page has 1 to 500 rows."
 UNKNOWN = ("unknown_product", "This product is not on sale here: credits-db products set.")
 CONFLICT = ("purchase_conflict", "This transaction has been credited already.")
@@ -264,6 +339,15 @@ BAD_ENTRIES: list[tuple[Arguments, str, str, Arguments | None]] = [
     ({"description": "d" * 501}, WRONG, LONG, {"argument": "description", "length": 501}),
     ({"amount": 2} | FIRST, "idempotency_key_reused", USED, FIRST | {"seq": 2}),
 ]
+BAD_HOLDS: list[tuple[str | None, str | None]] = [("0 seconds", "00:00:00"), ("31 days", "31 days"), (None, None)]
+BAD_GRANTS: list[tuple[Arguments, str, str]] = [
+    ({"name": "Pocket money"}, "name", "A name is a word in lowercase, up to 50 characters: daily, pro-monthly, ..."),
+    ({"period": None}, "period", "A period is day, week or month."),
+    ({"entitlement": "vip"}, "user_id", "A grant is for one user or for an entitlement: give one of the two."),
+    ({"user_id": None}, "user_id", "A grant is for one user or for an entitlement: give one of the two."),
+    ({"user_id": None, "entitlement": ""}, "entitlement", "An entitlement is a word of 1 to 100 characters."),
+    ({"rollover": None}, "rollover", "rollover is true or false."),
+]
 BAD_PURCHASES: list[tuple[Arguments, str, str]] = [
     ({"store": "any"}, "store", "A store is a word in lowercase: app_store, play_store, stripe, ..."),
     ({"transaction_id": ""}, "transaction_id", "An id has 1 to 255 characters."),
@@ -284,9 +368,14 @@ WRITERS: list[tuple[str, str, Arguments]] = [
     ("ada", "consume_credit", {}),
     ("service_role", "consume_credit_for", ADA),
     ("service_role", "add_credits_for", GRANT),
+    ("service_role", "reserve_credits_for", GRANT),
+    ("service_role", "refund_consumption_for", GRANT | {"seq": 2}),
+    ("service_role", "capture_hold_for", HELD | {"amount": 1}),
 ]
 NULL = {"user_id": None}
 GONE = {"user_id": "stranger"}
+REUSED = ("idempotency_key_reused", USED)
+APPLES = GRANT | {"type": "purchase", "metadata": {"store": "app_store"}}
 SHORT = {"amount": 3, "credits_available": 2, "credits_remaining": 2}
 BACKWARDS = {"since": LATER, "until": SINCE["since"]}
 
@@ -296,9 +385,18 @@ REFUSALS = [
         Refusal(caller, name, valid | wrong, token, hint, details)
         for caller, name, valid in WRITERS
         for wrong, token, hint, details in BAD_ENTRIES
+        if not (valid.keys() & {"seq", "hold_id"} and wrong == {"amount": None})  # there it means all
+        and not ("hold_id" in valid and token == "idempotency_key_reused")  # bob has keys of his own
     ),
     *(Refusal(caller, name, valid | NULL, *NULL_USER) for caller, name, valid in WRITERS[1:]),
     *(Refusal(caller, name, valid | GONE, *NO_USER) for caller, name, valid in WRITERS[1:]),
+    *(
+        Refusal("service_role", name, valid | wrong, *refusal)
+        for name, valid in (("release_hold_for", HELD), ("set_alert_for", ADA))
+        for wrong, refusal in ((NULL, NULL_USER), (GONE, NO_USER))
+    ),
+    Refusal("service_role", "set_recurring_grant", POCKET_MONEY | GONE, *NO_USER),
+    Refusal("service_role", "end_recurring_grant", {"name": "pocket_money"} | GONE, *NO_USER),
     Refusal("service_role", "delete_user_account_for", NULL, *NULL_USER),
     Refusal("service_role", "get_user_credits_for", GONE, *NO_USER),
     Refusal("service_role", "explain_balance_for", GONE, *NO_USER),
@@ -308,8 +406,88 @@ REFUSALS = [
     Refusal("service_role", "consume_credit_for", ADA | {"amount": 3}, *BROKE, SHORT),
     Refusal("service_role", "add_credits_for", GRANT, *LIMIT, {"amount": 1, "credits_remaining": 2**53 - 1}),
     Refusal("service_role", "add_credits_for", GRANT | {"type": "refund"}, WRONG, TYPE, argument("type", "refund")),
+    *(
+        Refusal(
+            "service_role", "add_credits_for", GRANT | {"expires_at": at}, WRONG, EXPIRY, argument("expires_at", shown)
+        )
+        for at, shown in ((PAST, "now"), ("infinity", "infinity"))
+    ),
+    Refusal("service_role", "add_credits_for", APPLES | IN_TIME, *APPLE, {"store": "app_store"}),
+    Refusal("service_role", "reserve_credits_for", ADA | {"amount": 3}, *BROKE, SHORT),
+    Refusal("service_role", "reserve_credits_for", BOB | {"amount": 1}, *CROWD, {"active": 1, "maximum": 1}),
+    Refusal("service_role", "reserve_credits_for", BOB | {"amount": 1} | FILM, *REUSED, FILM | {"seq": 5}),
+    *(
+        Refusal(
+            "service_role",
+            "reserve_credits_for",
+            GRANT | {"expires_in": term},
+            WRONG,
+            TERM,
+            argument("expires_in", shown),
+        )
+        for term, shown in BAD_HOLDS
+    ),
+    Refusal("service_role", "capture_hold_for", HELD | FILM, *REUSED, FILM | {"seq": 5}),
+    Refusal("service_role", "capture_hold_for", HELD | {"amount": 11}, *MORE, {"amount": 11, "held": 10}),
+    *(
+        Refusal("service_role", name, ADA | {"hold_id": "held"}, *NO_HOLD, {"hold_id": "held"})
+        for name in ("capture_hold_for", "release_hold_for")
+    ),
+    *(
+        Refusal("service_role", name, SPENT, *ENDED, {"hold_id": "spent", "state": "captured"})
+        for name in ("capture_hold_for", "release_hold_for")
+    ),
+    *(
+        Refusal("service_role", "refund_consumption_for", user | {"seq": seq}, *NO_SPEND, {"seq": seq})
+        for user, seq in ((ADA, 1), (ADA, 9), (BOB, 2), (ADA, None))
+    ),
     Refusal(
-        "service_role", "add_credits_for", GRANT | {"expires_at": LATER}, WRONG, EXPIRY, argument("expires_at", "now")
+        "service_role",
+        "refund_consumption_for",
+        ADA | {"seq": 2, "amount": 2},
+        *TOO_MUCH,
+        {"amount": 2, "refundable": 1},
+    ),
+    Refusal(
+        "service_role",
+        "refund_consumption_for",
+        ADA | {"seq": 2},
+        *LIMIT,
+        {"amount": 1, "credits_remaining": 2**53 - 1},
+    ),
+    *(
+        Refusal("service_role", "set_recurring_grant", BOB | POCKET_MONEY | wrong, WRONG, hint, {"argument": name})
+        for wrong, name, hint in BAD_GRANTS
+    ),
+    *(
+        Refusal(
+            "service_role",
+            "set_recurring_grant",
+            BOB | POCKET_MONEY | {"amount": amount},
+            "invalid_amount",
+            AMOUNT,
+            {"amount": amount},
+        )
+        for amount in (0, None, 10**12 + 1)
+    ),
+    *(
+        Refusal(
+            "service_role", "end_recurring_grant", {"name": "pocket_money"} | user, *NO_GRANT, {"name": "pocket_money"}
+        )
+        for user in (ADA, {})
+    ),
+    Refusal(
+        "service_role", "set_alert_for", ADA | {"alert_below": 2**53}, WRONG, ALERT, argument("alert_below", 2**53)
+    ),
+    *(
+        Refusal("service_role", "claim_outbox", {name: value}, WRONG, CLAIM, {"argument": name})
+        for name, value in (
+            ("max_items", 0),
+            ("max_items", 1001),
+            ("max_items", None),
+            ("lease", "2 days"),
+            ("lease", None),
+        )
     ),
     Refusal("ada", "get_transaction_history", {"page_size": None}, WRONG, PAGE, argument("page_size", None)),
     Refusal("ada", "get_transaction_history", {"page_size": 501}, WRONG, PAGE, argument("page_size", 501)),

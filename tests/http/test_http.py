@@ -11,7 +11,9 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
@@ -24,20 +26,32 @@ import supabase
 from cases import (
     ACCOUNT,
     ADA,
+    BOB,
     BROKE,
+    ENDED,
+    EXPLANATION,
+    GRANT,
+    HELD,
+    HOLDS,
+    IN_TIME,
+    MAINTAINED,
     NO_USER,
     PRODUCTS,
     READS,
+    REFUND,
     REFUSALS,
+    REUSED,
     ROWS,
     SALES,
     SIGN_IN,
     STORED,
     TAKEN,
+    TOO_MUCH,
     WRITES,
     Case,
     Refusal,
     entitlement,
+    hold,
     revenuecat_event,
     row,
     stripe_event,
@@ -49,7 +63,7 @@ from credits_db import Client, errors
 
 SECRET = secrets.token_hex(32)
 HTTP = httpx.Client(trust_env=False)
-TABLES = ("user_credits", "credit_transactions")
+TABLES = ("user_credits", "credit_transactions", "credit_holds")
 KEYS = {"credit_products": "product_id"} | dict.fromkeys(
     (*TABLES, "purchase_transactions", "user_entitlements"), "user_id"
 )
@@ -58,6 +72,9 @@ STATUSES = {  # the README's table of errors
     for status, code, tokens in re.findall(r"^\| (\d{3}) (\w{5}) \| (.*?) \|", (ROOT / "README.md").read_text(), re.M)
     for token in re.findall(r"\w+", tokens)
 }
+
+INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00"
+SAID_INSTANT = r"\d+ [A-Z][a-z]+ \d{4} \d\d:\d\d UTC"
 
 Step = tuple[str, tuple[Any, ...], dict[str, Any]]
 
@@ -112,15 +129,16 @@ class Api:
         return self.call(caller, step("from", table), step("select", columns))
 
     def call(self, caller: str, *steps: Step) -> Answer:
-        """Make one request: users go in and come out by name, instants as "now", details parsed."""
+        """Make one request: users go in and come out by name, instants as "now", other ids as "new", details parsed."""
         before, text = len(self.gateway.statuses), json.dumps(steps)
         for name, user in self.users.items():
             text = text.replace(f'"{name}"', f'"{user}"')
         made = (self.javascript if self.client == "supabase-js" else self.python)(caller, json.loads(text))
         assert self.gateway.statuses[before:] == [made.status]
-        text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00", "now", json.dumps(made))
+        text = re.sub(rf"{INSTANT}|{SAID_INSTANT}", "now", json.dumps(made))
         for name, user in self.users.items():
             text = text.replace(str(user), name)
+        text = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "new", text)
         status, data, error = json.loads(text)
         if error and str(error["details"]).startswith("{"):
             error["details"] = json.loads(error["details"])
@@ -198,6 +216,10 @@ def open_shop(owner: psycopg.Connection[Any]) -> None:
     owner.execute("select public.delete_user_account_for(%s)", [leaver])
 
 
+def in_minutes(minutes: int) -> str:
+    return (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
+
+
 @pytest.fixture(scope="session")
 def node() -> Iterator[Callable[..., Any]]:
     with stack.node() as run:
@@ -216,8 +238,44 @@ def js(served: tuple[psycopg.Connection[Any], stack.Gateway], node: Callable[...
         bought = bought.replace(f'"{name}"', f'"{user}"')
     owner.execute("select public.process_revenuecat_event(%s)", [bought])
     owner.execute("select public.refund_purchase('app_store', %s, 'r1', 20)", [str(users["sold"])])
+    users |= hold_credits(owner, users["bob"])
     yield Api(owner, gateway, node, users)
     assert_books_add_up(owner)
+    # with them goes what falls due to them, so that maintenance and proofs have one test to look at
+    owner.execute("select public.delete_user_account_for(u) from unnest(%s) as u", [[users["ada"], users["bob"]]])
+
+
+def hold_credits(owner: psycopg.Connection[Any], user: UUID) -> dict[str, UUID]:
+    """Give a user pocket money and two holds, one of them captured."""
+    owner.execute("select public.set_recurring_grant('pocket_money', 7, 'month', %s)", [user])
+    reserve = "select id from public.reserve_credits_for(%s, %s)"
+    held, spent = (owner.execute(reserve, [user, amount]).fetchall()[0][0] for amount in (10, 5))
+    owner.execute("select public.capture_hold_for(%s, %s, idempotency_key => 'film')", [user, spent])
+    return {"held": held, "spent": spent}
+
+
+@contextmanager
+def changed(owner: psycopg.Connection[Any], name: str, value: str) -> Iterator[None]:
+    """A setting has another value."""
+    select, change = "select value from credits_private.settings where name = %s", "credits_private.set_setting(%s, %s)"
+    before = owner.execute(select, [name]).fetchall()[0][0]
+    owner.execute(f"select {change}".encode(), [name, value])
+    try:
+        yield
+    finally:
+        owner.execute(f"select {change}".encode(), [name, before])
+
+
+@contextmanager
+def later(owner: psycopg.Connection[Any], time: str) -> Iterator[None]:
+    """It is later by so much, for credits-db and for everybody."""
+    clock = "create or replace function credits_private.now() returns timestamptz language plpgsql volatile"
+    body = "set search_path = '' as $$ begin return clock_timestamp() {}; end $$"
+    try:
+        owner.execute(f"{clock} {body}".format(f"+ pg_catalog.interval '{time}'").encode())
+        yield
+    finally:
+        owner.execute(f"{clock} {body}".format("").encode())
 
 
 @pytest.fixture(params=["supabase-js", "supabase-py"])
@@ -254,8 +312,13 @@ def test_a_write_is_never_made_by_get(api: Api, case: Case) -> None:
 
 @pytest.mark.parametrize("case", [case for case in WRITES if "idempotency_key" in case.arguments], ids=named)
 def test_a_replay_answers_with_the_same_row_and_writes_nothing(api: Api, case: Case) -> None:
+    user = case.data["user_id"]
+    before = api.rpc(user, "get_transaction_history").data
     assert api.rpc(*case[:3]) == api.rpc(*case[:3]) == Answer(200, case.data)
-    assert api.rpc("ada", "get_transaction_history").data == [case.data, *ROWS]
+    written = [] if case.function == "reserve_credits_for" else [case.data]
+    assert api.rpc(user, "get_transaction_history").data == written + before
+    holds = api.call(user, step("from", "credit_holds"), step("select", "*"), step("order", "created_at")).data
+    assert len(holds) == (2 if user == "bob" else 1 - len(written))
 
 
 @pytest.mark.parametrize("case", SALES, ids=named)
@@ -277,7 +340,8 @@ def test_no_other_role_may_call(api: Api, case: Case) -> None:
 def test_a_refusal_has_its_status_token_details_and_hint(api: Api, case: Refusal) -> None:
     if case.token == "balance_limit":
         api.fill()
-    assert api.rpc(*case[:3]) == refused(*case[3:])
+    with changed(api.owner, "max_active_holds", "1") if case.token == "too_many_holds" else nullcontext():
+        assert api.rpc(*case[:3]) == refused(*case[3:])
 
 
 def test_every_function_and_every_token_has_its_cases(js: Api) -> None:
@@ -341,14 +405,19 @@ def test_a_row_inserted_again_with_its_key_is_passed_over(js: Api) -> None:
     assert js.script("service_role", code, user_id=str(js.users["ada"])) == [[{"balance_after": 6}], []]
 
 
-@pytest.mark.parametrize(("table", "own"), [("user_credits", [ACCOUNT]), ("credit_transactions", ROWS[::-1])])
+@pytest.mark.parametrize(
+    ("table", "own"),
+    [("user_credits", [ACCOUNT]), ("credit_transactions", ROWS[::-1]), ("credit_holds", HOLDS)],
+    ids=TABLES,
+)
 def test_users_read_their_own_rows_services_all_and_others_none(api: Api, table: str, own: list[Any]) -> None:
-    everything = [step("from", table), step("select", "*"), step("order", "seq" if own[1:] else "user_id")]
-    of_ada, of_bob = ([*everything, step("eq", "user_id", user)] for user in ("ada", "bob"))
-    assert api.call("ada", *everything) == Answer(200, own)
-    assert api.call("bob", *of_ada) == api.read("nobody", table) == Answer(200, [])
-    assert api.call("service_role", *of_ada) == Answer(200, own)
-    assert {entry["user_id"] for entry in api.call("service_role", *of_bob).data} == {"bob"}
+    everything = [step("from", table), step("select", "*"), step("order", "created_at")]
+    owner, other = ("bob", "ada") if own == HOLDS else ("ada", "bob")
+    of_owner, of_other = ([*everything, step("eq", "user_id", user)] for user in (owner, other))
+    assert api.call(owner, *everything) == Answer(200, own)
+    assert api.call(other, *of_owner) == api.read("nobody", table) == Answer(200, [])
+    assert api.call("service_role", *of_owner) == Answer(200, own)
+    assert api.call("service_role", *of_other) == api.call(other, *everything)
     assert api.read("anon", table) == denied("anon", f"table {table}")
 
 
@@ -387,7 +456,7 @@ def test_an_event_that_was_only_stored_is_done_by_maintenance(api: Api) -> None:
     assert api.rpc("ada", "get_user_credits").data == ACCOUNT
     by_get = api.rpc("service_role", "run_maintenance", get=True)
     assert (by_get.status, by_get.code) == (405, "25006")
-    assert api.rpc("service_role", "run_maintenance") == Answer(200, {"store_events": 1, "store_events_waiting": 0})
+    assert api.rpc("service_role", "run_maintenance") == Answer(200, MAINTAINED | {"store_events": 1})
     assert api.rpc("ada", "get_user_credits").data["credits_remaining"] == 122
 
 
@@ -401,6 +470,148 @@ def test_computed_fields_can_be_selected_from_tables_and_from_answers(api: Api) 
         ("consume_credit", "id", {"id": "ada/3"}),
     ):
         assert api.call("ada", step("rpc", function, {}), step("select", columns)).data == data
+
+
+def test_a_lot_that_has_expired_is_counted_nowhere_before_anybody_swept_it(api: Api) -> None:
+    lot = {"amount": 5, "expires_at": in_minutes(30)}
+    assert api.rpc("service_role", "add_credits_for", ADA | lot).data == row(3, 5, 7, type="bonus")
+    columns, of_ada = "credits_remaining, credits_available", step("eq", "user_id", "ada")
+    for hours, available in ((0, 7), (1, 2)):
+        with later(api.owner, f"{hours} hours"):
+            shown = {"credits_remaining": 7, "credits_available": available}
+            assert api.read("ada", "user_credits", columns).data == [shown]
+            table = [step("from", "user_credits"), step("select", columns)]
+            assert api.call("service_role", *table, of_ada).data == [shown]
+            for caller, function, user in (
+                ("ada", "get_user_credits", {}),
+                ("service_role", "get_user_credits_for", ADA),
+            ):
+                selected = api.call(caller, step("rpc", function, user), step("select", columns)).data
+                assert selected == dict.fromkeys(shown, available)
+            at = {"at": in_minutes(59)}
+            assert api.rpc("service_role", "get_balance_at_for", ADA | at).data == available
+            assert api.rpc("service_role", "explain_balance_for", ADA).data["credits_available"] == available
+    assert api.rpc("ada", "get_transaction_history").data[1:] == ROWS  # nobody wrote
+
+
+def test_an_explanation_tells_of_lots_holds_and_grants(api: Api) -> None:
+    api.rpc("service_role", "add_credits_for", ADA | {"amount": 5, "expires_at": in_minutes(30)})
+    words = {"description": "a film"}
+    api.rpc("service_role", "reserve_credits_for", ADA | {"amount": 4} | words)
+    api.rpc("service_role", "set_recurring_grant", ADA | {"name": "pro-monthly", "amount": 6, "period": "month"})
+    told = api.rpc("service_role", "explain_balance_for", ADA).data
+    lot = {"seq": 3, "type": "bonus", "description": None, "granted": 5, "remaining": 1, "held": 4, "expires_at": "now"}
+    grant = {"name": "pro-monthly", "amount": 6, "period": "month", "rollover": False, "next_at": "now"}
+    assert told.keys() == EXPLANATION.keys()
+    assert told["lots"] == [lot]
+    assert told["holds"] == [{"id": "new", "amount": 4, "created_at": "now", "expires_at": "now"} | words]
+    assert told["recurring_grants"] == [grant]
+    assert told["summary"] == [
+        "On now the balance is 13 credits; 4 of them are held, so 9 credits can be spent.",
+        "Bonus: +5 in 1 operation.",
+        "Consumption: -1 in 1 operation.",
+        "Signup Bonus: +3 in 1 operation.",
+        "1 credit (and 4 held) of the 5 from row 3 (bonus) expire on now.",
+        "4 credits are held for a film until now at the latest.",
+        "6 credits come every month (pro-monthly), next on now.",
+    ]
+
+
+def test_an_explanation_tells_of_a_debt(api: Api) -> None:
+    api.rpc("service_role", "consume_credit_for", BOB | {"amount": 90})
+    api.rpc("service_role", "refund_purchase", REFUND | {"refund_id": "r2"})
+    told = api.rpc("service_role", "explain_balance_for", BOB).data
+    debt = {"seq": 7, "type": "clawback", "amount": -100, "balance_after": -85, "created_at": "now"}
+    assert told["debts"] == [debt | {"description": "Refund of pack"}]
+    assert told["summary"][-1] == (
+        "Below zero since row 7 of now: clawback of 100 credits (Refund of pack). The next credits pay this first."
+    )
+
+
+def test_a_key_names_one_operation_be_it_a_row_a_lot_or_a_hold(api: Api) -> None:
+    lot, held = {"idempotency_key": "lot"}, {"idempotency_key": "hold"}
+    assert api.rpc("service_role", "add_credits_for", GRANT | IN_TIME | lot).status == 200
+    assert api.rpc("service_role", "reserve_credits_for", GRANT | held).status == 200
+    for function, arguments, seq in (
+        ("add_credits_for", lot, 3),
+        ("add_credits_for", lot | {"expires_at": in_minutes(60)}, 3),
+        ("reserve_credits_for", lot, 3),
+        ("reserve_credits_for", held | {"expires_in": "16 minutes"}, None),
+        ("consume_credit_for", held, None),
+    ):
+        found = {"idempotency_key": arguments["idempotency_key"], "seq": seq}
+        assert api.rpc("service_role", function, GRANT | arguments) == refused(*REUSED, found)
+
+
+@pytest.mark.parametrize("term", ["15 minutes", "15 min", "PT15M", "00:15", 900])
+def test_the_term_of_a_hold_is_written_as_postgres_reads_an_interval(api: Api, term: str | int) -> None:
+    assert api.rpc("service_role", "reserve_credits_for", ADA | {"amount": 1, "expires_in": term}).data == hold(1)
+    lasts = "select extract(epoch from expires_at - created_at) from public.credit_holds where user_id = %s"
+    assert api.owner.execute(lasts, [api.users["ada"]]).fetchall() == [(900,)]
+
+
+def test_a_hold_ends_once_and_goes_free_with_time(api: Api) -> None:
+    def end(how: str) -> Answer:
+        return api.rpc("service_role", f"{how}_hold_for", HELD)
+
+    with later(api.owner, "16 minutes"):
+        assert end("capture") == refused(*ENDED, {"hold_id": "held", "state": "expired"})
+        assert api.read("bob", "user_credits", "credits_held, credits_available").data == [
+            {"credits_held": 10, "credits_available": 105}
+        ]
+    released = Answer(200, HOLDS[0] | {"status": "released", "ended_at": "now"})
+    assert end("release") == end("release") == released
+    assert end("capture") == refused(*ENDED, {"hold_id": "held", "state": "released"})
+
+
+def test_maintenance_says_what_time_did(api: Api) -> None:
+    with later(api.owner, "2 hours"):
+        api.rpc("service_role", "run_maintenance")  # bob's hold
+    lot = ADA | {"amount": 5, "expires_at": in_minutes(10)}
+    for function, arguments in (
+        ("add_credits_for", lot),
+        ("add_credits_for", lot),
+        ("reserve_credits_for", ADA | {"amount": 3}),
+        ("set_recurring_grant", ADA | {"name": "daily", "amount": 2, "period": "day", "rollover": True}),
+    ):
+        assert api.rpc("service_role", function, arguments).status == 200
+    done = Answer(200, MAINTAINED | {"accounts": 1, "grants": 1})
+    assert api.rpc("service_role", "run_maintenance") == done
+    api.rpc("service_role", "end_recurring_grant", ADA | {"name": "daily"})
+    with later(api.owner, "2 hours"):
+        done = Answer(200, MAINTAINED | {"accounts": 1, "expirations": 3, "holds": 1})  # what was held expires last
+        assert api.rpc("service_role", "run_maintenance") == done
+    assert api.rpc("ada", "get_user_credits").data["credits_remaining"] == 4
+
+
+def test_a_low_balance_is_handed_to_one_worker_and_then_done(js: Api) -> None:
+    code = """
+        const claim = async () => (await supabase.rpc('claim_outbox', { lease: '1 minute' })).data
+        await supabase.rpc('set_alert_for', { user_id, alert_below: 2 })
+        for (const n of [1, 1]) await supabase.rpc('consume_credit_for', { user_id, amount: n })
+        const [items, others] = [await claim(), await claim()]
+        const ack = async () => (await supabase.rpc('ack_outbox', { ids: items.map(({ id }) => id) })).data
+        return [items, others, await ack(), await ack()]
+    """
+    ada = str(js.users["ada"])
+    [item], *rest = js.script("service_role", code, user_id=ada)
+    assert rest == [[], 1, 0]
+    payload = {"credits_remaining": 1, "alert_below": 2, "seq": 3}
+    known = {"id": item["id"], "created_at": item["created_at"]}
+    assert item == {"kind": "low_balance", "user_id": ada, "payload": payload, "attempts": 1} | known
+
+
+def test_a_job_reserves_the_most_and_pays_what_it_cost_until_it_is_given_back(js: Api) -> None:
+    code = """
+        const held = await supabase.rpc('reserve_credits_for', { user_id, amount: 2, idempotency_key: 'job' })
+        const spend = await supabase.rpc('consume_credit_for', { user_id })
+        const paid = await supabase.rpc('capture_hold_for', { user_id, hold_id: held.data.id, amount: 1 })
+        const refund = await supabase.rpc('refund_consumption_for', { user_id, seq: paid.data.seq })
+        return [held.data.status, spend.status, paid.data.balance_after, refund.data.balance_after]
+    """
+    assert js.script("service_role", code, user_id=str(js.users["ada"])) == ["active", 402, 1, 2]
+    again = js.rpc("service_role", "refund_consumption_for", ADA | {"seq": 3})
+    assert again == refused(*TOO_MUCH, {"amount": None, "refundable": 0})
 
 
 @pytest.mark.parametrize(
@@ -489,12 +700,9 @@ def test_pages_of_history_meet_without_overlap(api: Api) -> None:
 
 
 def test_where_users_may_not_spend_the_app_is_refused_and_the_service_is_not(api: Api) -> None:
-    api.owner.execute("select credits_private.set_setting('user_spending', 'off')")
-    try:
+    with changed(api.owner, "user_spending", "off"):
         assert api.rpc("ada", "consume_credit") == denied("ada", "function consume_credit")
         assert api.rpc("service_role", "consume_credit_for", ADA).status == 200
-    finally:
-        api.owner.execute("select credits_private.set_setting('user_spending', 'on')")
 
 
 def test_a_double_click_with_one_key_spends_once(js: Api) -> None:

@@ -9,6 +9,7 @@ declare function sure<T extends true>(): void
 
 const supabase = createClient<Database>('http://localhost', 'key')
 const user_id = crypto.randomUUID()
+const hold_id = crypto.randomUUID()
 const idempotency_key = crypto.randomUUID()
 const since = new Date().toISOString()
 const sale = { store: 'app_store', transaction_id: '100000000000000' }
@@ -42,6 +43,15 @@ const calls = {
   process_stripe_event: supabase.rpc('process_stripe_event', { body: { id: 'evt_1' } }),
   reprocess_store_event: supabase.rpc('reprocess_store_event', { provider: 'stripe', event_id: 'evt_1' }),
   run_maintenance: supabase.rpc('run_maintenance', { max_items: 10 }),
+  refund_consumption_for: supabase.rpc('refund_consumption_for', { user_id, seq: 7, amount: 1, description: 'It failed', idempotency_key }),
+  reserve_credits_for: supabase.rpc('reserve_credits_for', { user_id, amount: 9, expires_in: '15 minutes', metadata: { job: 1 }, idempotency_key }),
+  capture_hold_for: supabase.rpc('capture_hold_for', { user_id, hold_id, amount: 4, idempotency_key }),
+  release_hold_for: supabase.rpc('release_hold_for', { user_id, hold_id }),
+  set_recurring_grant: supabase.rpc('set_recurring_grant', { name: 'pro', amount: 100, period: 'month', entitlement: 'pro', rollover: true }),
+  end_recurring_grant: supabase.rpc('end_recurring_grant', { name: 'pro' }),
+  set_alert_for: supabase.rpc('set_alert_for', { user_id, alert_below: 5 }),
+  claim_outbox: supabase.rpc('claim_outbox', { max_items: 10, lease: '5 minutes' }),
+  ack_outbox: supabase.rpc('ack_outbox', { ids: [crypto.randomUUID()] }),
 } satisfies Record<
   Exclude<keyof Database['public']['Functions'], 'credits_available' | 'id' | 'revenuecat_webhook' | 'stripe_webhook'>,
   unknown
@@ -80,6 +90,15 @@ sure<
       process_stripe_event: CompositeTypes<'store_event'>
       reprocess_store_event: CompositeTypes<'store_event'>
       run_maintenance: CompositeTypes<'maintenance_report'>
+      refund_consumption_for: Entry
+      reserve_credits_for: Tables<'credit_holds'>
+      capture_hold_for: Entry
+      release_hold_for: Tables<'credit_holds'>
+      set_recurring_grant: CompositeTypes<'recurring_grant'>
+      end_recurring_grant: CompositeTypes<'recurring_grant'>
+      set_alert_for: Account
+      claim_outbox: CompositeTypes<'outbox_item'>[]
+      ack_outbox: number
     }
   >
 >()
@@ -97,6 +116,12 @@ const prices: (number | null)[] = on_sale.map((product) => product.price_cents)
 const { data: bought } = await supabase.from('purchase_transactions').select('credits, status, entitlements').throwOnError()
 const kept: string[] = bought.flatMap((purchase) => (purchase.status === 'refunded' ? [] : purchase.entitlements))
 const waiting: boolean = (await calls.process_stripe_event).data?.state === 'pending'
+
+const { data: holds } = await supabase.from('credit_holds').select('id, amount, status, expires_at').throwOnError()
+const active: string[] = holds.flatMap((hold) => (hold.status === 'active' ? [hold.id] : []))
+const { data: low } = await calls.claim_outbox
+const warned: (string | null)[] | undefined = low?.map((item) => item.user_id)
+const expired: number | null | undefined = (await calls.run_maintenance).data?.expirations
 
 supabase.from('credit_transactions').insert({ user_id, type: 'bonus', amount: 3 })
 
@@ -118,6 +143,16 @@ supabase.rpc('consume_credits', { amount: 2 })
 supabase.rpc('record_purchase_for', { user_id, ...sale })
 // @ts-expect-error: a refund without its id
 supabase.rpc('refund_purchase', { ...sale, credits: 20 })
+// @ts-expect-error: a hold without its user
+supabase.rpc('capture_hold_for', { hold_id })
+// @ts-expect-error: a refund that does not say of what
+supabase.rpc('refund_consumption_for', { user_id, amount: 1 })
+// @ts-expect-error: a period that no grant has
+supabase.rpc('set_recurring_grant', { name: 'pro', amount: 100, period: 'year', user_id })
+// @ts-expect-error: one id where many are taken
+supabase.rpc('ack_outbox', { ids: hold_id })
+// @ts-expect-error: a status that no hold has
+const ended: boolean = holds[0]!.status === 'done'
 // @ts-expect-error: a state that no event has
 const done: boolean = (await calls.process_stripe_event).data?.state === 'done'
 // @ts-expect-error: a figure taken for text

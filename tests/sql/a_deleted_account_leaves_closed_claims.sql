@@ -88,7 +88,7 @@ select public.record_purchase_for('ada00000-0000-4000-8000-000000000000', 'own',
 
 select is(
   (select removed from public.delete_user_account_for('ada00000-0000-4000-8000-000000000000')),
-  '{"auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 5, "public.purchase_transactions": 3,
+  '{"auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 5, "public.credit_holds": 0, "public.purchase_transactions": 3,
     "public.user_entitlements": 1}',
   'The receipt counts purchases and entitlements.'
 );

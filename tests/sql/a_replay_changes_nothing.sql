@@ -25,7 +25,8 @@ select results_eq(
 );
 
 select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 5, 'purchase', null, 'A pack', '{}', 'order-7');
-update public.user_credits set credits_held = 1, alert_below = 10, monthly_bonus_credits = 2;
+select public.reserve_credits_for('ada00000-0000-4000-8000-000000000000', 1);
+update public.user_credits set alert_below = 10, monthly_bonus_credits = 2;
 truncate balance_before, ledger_before;
 insert into balance_before select * from public.user_credits;
 insert into ledger_before select * from public.credit_transactions;

@@ -9,10 +9,15 @@ select ('ada00000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, format('ada
 from generate_series(1, 50) as n;
 insert into auth.users (id, email) values ('bea00000-0000-4000-8000-000000000000', 'bea@example.com');
 select public.consume_credit_for(id) from auth.users;
--- one user in debt, one with credits held
+-- one user in debt, one with all that has a life of its own: a lot, a hold on it, a grant, a notice, a refund
 insert into public.credit_transactions (user_id, type, amount)
 values ('ada00000-0000-4000-8000-000000000002', 'clawback', -10);
-update public.user_credits set credits_held = 1 where user_id = 'ada00000-0000-4000-8000-000000000003';
+select public.set_alert_for('ada00000-0000-4000-8000-000000000003', 6);
+select public.add_credits_for('ada00000-0000-4000-8000-000000000003', 5, expires_at => now() + interval '1 day');
+select public.reserve_credits_for('ada00000-0000-4000-8000-000000000003', 2);
+select public.consume_credit_for('ada00000-0000-4000-8000-000000000003', 4);
+select public.refund_consumption_for('ada00000-0000-4000-8000-000000000003', 4);
+select public.set_recurring_grant('daily', 1, 'day', 'ada00000-0000-4000-8000-000000000003');
 
 -- the columns in which a word stands anywhere
 create function pg_temp.columns_that_mention(word text)
@@ -43,7 +48,7 @@ end;
 $$;
 
 select is((select count(*) from public.user_credits), 51::bigint, 'There are 51 balances.');
-select is((select count(*) from public.credit_transactions), 103::bigint, 'There are 103 ledger rows.');
+select is((select count(*) from public.credit_transactions), 106::bigint, 'There are 106 ledger rows.');
 
 select lives_ok(
   $$ delete from auth.users where id = 'ada00000-0000-4000-8000-000000000001' $$,

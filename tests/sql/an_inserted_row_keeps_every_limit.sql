@@ -80,7 +80,7 @@ select throws_ok(
   'An expiration beyond the balance is refused.'
 );
 reset role;
-update public.user_credits set credits_held = 3;
+select public.reserve_credits_for('ada00000-0000-4000-8000-000000000000', 3);
 set local role service_role;
 select throws_ok(
   $$ select pg_temp.post('consumption', -98) $$, 'PT402', 'insufficient_credits',

@@ -1,8 +1,8 @@
 -- add_credits_for takes the types that mean new credits. What gives back something taken, or takes, has
--- other ways; a date of expiry is refused as long as nothing would keep it.
+-- other ways; and what has expired already is not added at all.
 
 begin;
-select plan(18);
+select plan(23);
 
 insert into auth.users (id, email) values ('ada00000-0000-4000-8000-000000000000', 'ada@example.com');
 set local role service_role;
@@ -38,9 +38,21 @@ select is(
 );
 
 select throws_ok(
-  $$ select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 2, 'bonus', now() + interval '1 month') $$,
+  format($$ select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 2, 'bonus', %L) $$, instant),
   '22023', 'invalid_argument',
-  'Credits that would expire are refused.'
+  format('Credits that expire at %s are refused.', what)
+)
+from (
+  values
+    ('-infinity'::timestamptz, 'the beginning of time'),
+    ('infinity', 'its end'),
+    ('0044-03-15 12:00:00+00 BC', 'the death of Caesar'),
+    (clock_timestamp() - interval '1 day', 'an instant of yesterday'),
+    (statement_timestamp(), 'this very instant')
+) as instants (instant, what);
+select lives_ok(
+  $$ select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 2, 'bonus', '294276-12-31 23:59:59+00') $$,
+  'They may expire at any instant to come.'
 );
 
 select results_eq(
@@ -64,7 +76,7 @@ select results_eq(
 );
 select results_eq(
   'select credits_remaining, total_credits, used_credits, last_seq from public.user_credits',
-  'values (22::bigint, 22::bigint, 0::bigint, 8::bigint)',
+  'values (24::bigint, 24::bigint, 0::bigint, 9::bigint)',
   'Everything that was added counts in the total, nothing as used.'
 );
 

@@ -21,6 +21,13 @@ select public.process_revenuecat_event(
     "product_id": "pro_pack"
   }}'
 );
+-- all that has a life of its own: a lot, a hold on it, a grant, a notice, a refund
+select public.set_alert_for('ada00000-0000-4000-8000-000000000000', 20);
+select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 5, expires_at => now() + interval '1 day');
+select public.reserve_credits_for('ada00000-0000-4000-8000-000000000000', 2, description => 'For ada00000-0000-4000-8000-000000000000');
+select public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 8);
+select public.refund_consumption_for('ada00000-0000-4000-8000-000000000000', 6);
+select public.set_recurring_grant('daily', 1, 'day', 'ada00000-0000-4000-8000-000000000000');
 create temp table others_before as
 select a.*, (select count(*) from public.credit_transactions as t where t.user_id = a.user_id) as ledger_rows
 from public.user_credits as a
@@ -59,10 +66,18 @@ select is(
   (select array_agg(c order by c) from pg_temp.columns_that_mention('ada00000') as c),
   array[
     'auth.users.id',
+    'credits_private.credit_lots.user_id',
+    'credits_private.due_accounts.user_id',
+    'credits_private.hold_lots.user_id',
+    'credits_private.lot_allocations.user_id',
+    'credits_private.outbox.user_id',
     'credits_private.purchase_claims.user_id',
+    'credits_private.recurring_grants.user_id',
     'credits_private.store_customers.user_id',
     'credits_private.store_events.body',
     'credits_private.store_events.user_id',
+    'public.credit_holds.description',
+    'public.credit_holds.user_id',
     'public.credit_transactions.description',
     'public.credit_transactions.idempotency_key',
     'public.credit_transactions.metadata',
@@ -80,10 +95,10 @@ select results_eq(
   'select user_id, credits_written_off, removed from public.delete_user_account()',
   $$
     values (
-      'ada00000-0000-4000-8000-000000000000'::uuid, 19::bigint,
+      'ada00000-0000-4000-8000-000000000000'::uuid, 25::bigint,
       '{
-        "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 4,
-        "public.purchase_transactions": 1, "public.user_entitlements": 1
+        "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 7,
+        "public.credit_holds": 1, "public.purchase_transactions": 1, "public.user_entitlements": 1
       }'::jsonb
     )
   $$,
@@ -105,7 +120,7 @@ select results_eq(
       'ada00000-0000-4000-8000-000000000000'::uuid, 0::bigint,
       '{
         "auth.users": 0, "public.user_credits": 0, "public.credit_transactions": 0,
-        "public.purchase_transactions": 0, "public.user_entitlements": 0
+        "public.credit_holds": 0, "public.purchase_transactions": 0, "public.user_entitlements": 0
       }'::jsonb
     )
   $$,

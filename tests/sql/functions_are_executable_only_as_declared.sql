@@ -40,9 +40,13 @@ from unnest(array[
 insert into declared
 select 'service_role', name
 from unnest(array[
+  'public.ack_outbox',
   'public.add_credits_for',
+  'public.capture_hold_for',
+  'public.claim_outbox',
   'public.consume_credit_for',
   'public.delete_user_account_for',
+  'public.end_recurring_grant',
   'public.explain_balance_for',
   'public.get_balance_at_for',
   'public.get_operation_for',
@@ -54,9 +58,14 @@ from unnest(array[
   'public.process_revenuecat_event',
   'public.process_stripe_event',
   'public.record_purchase_for',
+  'public.refund_consumption_for',
   'public.refund_purchase',
+  'public.release_hold_for',
   'public.reprocess_store_event',
+  'public.reserve_credits_for',
   'public.run_maintenance',
+  'public.set_alert_for',
+  'public.set_recurring_grant',
   'public.verify_ledger',
   'public.credits_available',
   'public.id'

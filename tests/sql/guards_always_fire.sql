@@ -16,11 +16,13 @@ select is(
   '{
     "keep_accounts on public.user_credits": "A",
     "keep_accounts_whole on public.user_credits": "A",
+    "keep_app_store_credits on credits_private.credit_lots": "A",
     "keep_ledger on public.credit_transactions": "A",
     "keep_ledger_whole on public.credit_transactions": "A",
     "open_account_on_signup on auth.users": "O",
     "post_transaction on public.credit_transactions": "O",
     "remove_ledger on public.user_credits": "A",
+    "remove_lots on public.user_credits": "A",
     "remove_purchases on public.user_credits": "A"
   }',
   'Each trigger is there and fires when it should.'

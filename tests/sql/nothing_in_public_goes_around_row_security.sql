@@ -62,6 +62,8 @@ select is(
     "services see every product": ["credit_products", "SELECT", "service_role"],
     "users read their own purchases": ["purchase_transactions", "SELECT", "authenticated"],
     "services read every purchase": ["purchase_transactions", "SELECT", "service_role"],
+    "users read their own holds": ["credit_holds", "SELECT", "authenticated"],
+    "services read every hold": ["credit_holds", "SELECT", "service_role"],
     "users read their own entitlements": ["user_entitlements", "SELECT", "authenticated"],
     "services read every entitlement": ["user_entitlements", "SELECT", "service_role"]
   }',

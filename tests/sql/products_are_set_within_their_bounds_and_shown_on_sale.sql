@@ -2,7 +2,7 @@
 -- no sense. Services see all products.
 
 begin;
-select plan(33);
+select plan(36);
 
 select credits_private.set_product('any', 'now', 1, 0, 0, null, null, null, null, null, null);
 select credits_private.set_product('any', 'ended', 1, 0, 0, null, null, null, null, null, now());
@@ -53,9 +53,15 @@ from (
     ('A currency without a price', 'any', 'p', 1, 0, 0, null, 'EUR', null, null, null, null),
     ('A currency in small letters', 'any', 'p', 1, 0, 0, 100, 'eur', null, null, null, null),
     ('An empty entitlement', 'any', 'p', 1, 0, 0, null, null, '', null, null, null),
-    ('An expiry, which this version does not keep', 'any', 'p', 1, 0, 0, null, null, null, '1 month', null, null),
+    ('An expiry of no time', 'any', 'p', 1, 0, 0, null, null, null, '59 min', null, null),
+    ('An expiry before the purchase', 'any', 'p', 1, 0, 0, null, null, null, '-1 month', null, null),
+    ('An expiry that nobody lives to see', 'any', 'p', 1, 0, 0, null, null, null, '101 years', null, null),
     ('A sale that ends before it begins', 'any', 'p', 1, 0, 0, null, null, null, null, '2030-01-02', '2030-01-01')
 ) as a (what, store, product_id, credits, bonus, trial, price, currency, entitlement, expires, active_from, active_to);
+select throws_ok(
+  $$ select credits_private.set_product('app_store', 'p', 1, 0, 0, null, null, null, '1 month', null, null) $$,
+  'PT422', 'expiry_not_allowed', 'What the App Store sells may not expire.'
+);
 select results_eq('select * from public.credit_products order by 1, 2', 'select * from before order by 1, 2', 'None of these has changed a product.');
 select throws_ok(
   $$ insert into public.credit_products (product_id, credits) values ('p', -1) $$, '23514', null, 'The table keeps its bounds too.'

@@ -2,12 +2,14 @@
 -- read-only transaction; what writes is declared VOLATILE and says there that it cannot.
 
 begin;
-select plan(33);
+select plan(43);
 
 insert into auth.users (id, email) values ('ada00000-0000-4000-8000-000000000000', 'ada@example.com');
 select public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 1, null, '{}', 'export-1');
 select credits_private.set_product('any', 'pack', 100, 0, 0, null, null, null, null, null, null);
 select public.record_purchase_for('ada00000-0000-4000-8000-000000000000', 'app_store', '1', 'pack');
+select public.reserve_credits_for('ada00000-0000-4000-8000-000000000000', 1);
+select public.set_recurring_grant('pros', 1, 'month', entitlement => 'pro');
 select public.process_stripe_event('{"id": "evt_1", "type": "charge.captured", "livemode": true, "data": {"object": {}}}', true);
 set local session_replication_role = replica;
 insert into auth.users (id, email) values ('bea00000-0000-4000-8000-000000000000', 'bea@example.com');
@@ -21,9 +23,10 @@ select is(
       and p.provolatile = 'v'
   ),
   array[
-    'add_credits_for', 'consume_credit', 'consume_credit_for', 'delete_user_account', 'delete_user_account_for',
-    'grant_entitlement_for', 'process_revenuecat_event', 'process_stripe_event', 'record_purchase_for', 'refund_purchase',
-    'reprocess_store_event', 'revenuecat_webhook', 'run_maintenance', 'stripe_webhook'
+    'ack_outbox', 'add_credits_for', 'capture_hold_for', 'claim_outbox', 'consume_credit', 'consume_credit_for',
+    'delete_user_account', 'delete_user_account_for', 'end_recurring_grant', 'grant_entitlement_for', 'process_revenuecat_event', 'process_stripe_event', 'record_purchase_for', 'refund_consumption_for',
+    'refund_purchase', 'release_hold_for', 'reprocess_store_event', 'reserve_credits_for', 'revenuecat_webhook',
+    'run_maintenance', 'set_alert_for', 'set_recurring_grant', 'stripe_webhook'
   ],
   'Of the calls these write.'
 );
@@ -74,7 +77,17 @@ values
   (27, 'service_role', $$ select public.process_revenuecat_event('{}') $$, true, 'process_revenuecat_event'),
   (28, 'service_role', $$ select public.process_stripe_event('{}') $$, true, 'process_stripe_event'),
   (29, 'service_role', $$ select public.reprocess_store_event('stripe', 'evt_1') $$, true, 'reprocess_store_event'),
-  (30, 'service_role', 'select public.run_maintenance()', true, 'run_maintenance');
+  (30, 'service_role', 'select public.run_maintenance()', true, 'run_maintenance'),
+  (31, 'service_role', 'select public.reserve_credits_for(%1$L, 1)', true, 'reserve_credits_for'),
+  (32, 'service_role', 'select public.capture_hold_for(%1$L, (select id from public.credit_holds))', true, 'capture_hold_for'),
+  (33, 'service_role', 'select public.release_hold_for(%1$L, (select id from public.credit_holds))', true, 'release_hold_for'),
+  (34, 'service_role', 'select public.refund_consumption_for(%1$L, 2)', true, 'refund_consumption_for'),
+  (35, 'service_role', $$ select public.set_recurring_grant('daily', 1, 'day', %1$L) $$, true, 'set_recurring_grant'),
+  (36, 'service_role', $$ select public.end_recurring_grant('pros') $$, true, 'end_recurring_grant'),
+  (37, 'service_role', 'select public.set_alert_for(%1$L, 5)', true, 'set_alert_for'),
+  (38, 'service_role', 'select public.claim_outbox()', true, 'claim_outbox'),
+  (39, 'service_role', 'select public.ack_outbox(array[%1$L]::uuid[])', true, 'ack_outbox'),
+  (40, 'service_role', 'select c.credits_available from public.user_credits as c', false, 'credits_available of everybody');
 update calls
 set statement = format(statement, 'ada00000-0000-4000-8000-000000000000', 'bea00000-0000-4000-8000-000000000000');
 grant select on calls to public;

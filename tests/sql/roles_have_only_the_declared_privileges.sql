@@ -18,6 +18,8 @@ insert into declared_tables
 values
   ('authenticated', 'public.user_credits', 'SELECT'),
   ('authenticated', 'public.credit_transactions', 'SELECT'),
+  ('authenticated', 'public.credit_holds', 'SELECT'),
+  ('service_role', 'public.credit_holds', 'SELECT'),
   ('service_role', 'public.user_credits', 'SELECT'),
   ('service_role', 'public.credit_transactions', 'SELECT'),
   ('anon', 'public.credit_products', 'SELECT'),
@@ -57,7 +59,8 @@ insert into declared_columns
 select 'authenticated', 'public.purchase_transactions.' || name, 'SELECT'
 from unnest(array[
   'user_id', 'store', 'environment', 'transaction_id', 'product_id', 'provider', 'status', 'credits', 'refunded_credits',
-  'quantity', 'price_cents', 'currency', 'entitlements', 'entitled_until', 'seq', 'verified_at', 'created_at'
+  'quantity', 'price_cents', 'currency', 'entitlements', 'entitled_until', 'seq', 'verified_at', 'created_at',
+  'credits_expire_at'
 ]) as columns (name);
 create temp view actual_columns as
 select r.name as role, format('%s.%s.%s', n.nspname, c.relname, a.attname) as object, p.privilege
@@ -86,15 +89,20 @@ create temp table declared_types (role text, object text);
 insert into declared_types
 values
   ('authenticated', 'public.account_deletion'),
+  ('authenticated', 'public.credit_hold_status'),
   ('authenticated', 'public.credit_transaction_type'),
   ('authenticated', 'public.credit_usage'),
   ('authenticated', 'public.purchase_status'),
   ('service_role', 'public.account_deletion'),
+  ('service_role', 'public.credit_hold_status'),
   ('service_role', 'public.credit_transaction_type'),
   ('service_role', 'public.credit_usage'),
+  ('service_role', 'public.grant_period'),
   ('service_role', 'public.ledger_violation'),
   ('service_role', 'public.maintenance_report'),
+  ('service_role', 'public.outbox_item'),
   ('service_role', 'public.purchase_status'),
+  ('service_role', 'public.recurring_grant'),
   ('service_role', 'public.store_event'),
   ('service_role', 'public.store_event_state');
 create temp view actual_types as

@@ -10,6 +10,7 @@ select is(
     "signup_bonus": "3",
     "user_spending": "on",
     "sandbox": "deny",
+    "max_active_holds": "100",
     "sandbox_users": "",
     "webhook_tolerance": "300",
     "revenuecat_signature_header": "x-revenuecat-webhook-signature"

@@ -60,7 +60,7 @@ select results_eq(
       3::bigint,
       '{
         "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 1,
-        "public.purchase_transactions": 0, "public.user_entitlements": 0
+        "public.credit_holds": 0, "public.purchase_transactions": 0, "public.user_entitlements": 0
       }'::jsonb
     )
   $$,
@@ -73,7 +73,7 @@ select results_eq(
       0::bigint,
       '{
         "auth.users": 0, "public.user_credits": 0, "public.credit_transactions": 0,
-        "public.purchase_transactions": 0, "public.user_entitlements": 0
+        "public.credit_holds": 0, "public.purchase_transactions": 0, "public.user_entitlements": 0
       }'::jsonb
     )
   $$,

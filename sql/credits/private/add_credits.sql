@@ -1,8 +1,8 @@
 -- add_credits: the engine of add_credits_for.
 --
--- Lock, look for the key, post: in that order, so that a replay moves nothing and two calls with one key
--- cannot both post. With an expiry the credits are a lot, which is part of what the key means. Only money in: refund and clawback_reversal give back something that was taken and
--- have operations of their own.
+-- Lock, look for the key, post: in that order, so that a replay moves nothing and two calls with one key cannot
+-- both post. With an expiry the credits are a lot, which is part of what the key means. Only money in: refund and
+-- clawback_reversal give back something that was taken and have operations of their own.
 
 create or replace function credits_private.add_credits(
   p_user_id uuid,

@@ -1,7 +1,7 @@
 -- capture_hold: the engine of capture_hold_for.
 --
--- The credits were set aside, so they are taken even where a clawback has taken the balance meanwhile: that is debt. What is
--- not captured goes free. The key decides whether this is the capture that was made already.
+-- The credits were set aside, so they are taken even where a clawback has taken the balance meanwhile: that is
+-- debt. What is not captured goes free. The key decides whether this is the capture that was made already.
 
 create or replace function credits_private.capture_hold(
   p_user_id uuid,

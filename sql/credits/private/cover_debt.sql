@@ -1,8 +1,9 @@
 -- cover_debt: credits in lots pay a debt before anything else does.
 --
--- Called after whatever may leave less than nothing of the credits that never expire: a clawback, an adjustment, the capture
--- of a hold, a refund or a grant while there is a debt. Takes from free lots first, soonest expiry first, then from what active holds
--- have of lots: the hold stays, and its capture makes the debt. So no lot has credits while the rest is below zero.
+-- Called after whatever may leave less than nothing of the credits that never expire: a clawback, an adjustment,
+-- the capture of a hold, a refund or a grant while there is a debt. Takes from free lots first, soonest expiry
+-- first, then from what active holds have of lots: the hold stays, and its capture makes the debt. So no lot has
+-- credits while the rest is below zero.
 
 create or replace function credits_private.cover_debt(
   p_user_id uuid,
@@ -15,14 +16,17 @@ create or replace function credits_private.cover_debt(
   set search_path = ''
 as $$
 declare
-  v_debt numeric;
+  v_debt bigint;
   v_part bigint;
   v_lot record;
 begin
-  select
-    coalesce((select sum(l.remaining) from credits_private.credit_lots as l where l.user_id = p_user_id and l.expired_at is null), 0)
+  select (
+    coalesce(
+      (select sum(l.remaining) from credits_private.credit_lots as l where l.user_id = p_user_id and l.expired_at is null), 0
+    )
     + coalesce((select sum(h.amount) from credits_private.hold_lots as h where h.user_id = p_user_id), 0)
     - a.credits_remaining
+  )::bigint
   into v_debt
   from public.user_credits as a
   where a.user_id = p_user_id;

@@ -1,7 +1,8 @@
 -- draw_lots: takes credits from the lots of a user, soonest expiry first.
 --
--- For a ledger row (p_seq), or for a hold. What the lots do not have comes from credits that never expire, which nobody has to
--- write down. The caller holds the lock, and has settled what was due: no lot here is past its expiry.
+-- For a ledger row (p_seq), or for a hold. What the lots do not have comes from credits that never expire, which
+-- nobody has to write down. The caller holds the lock, and has settled what was due: no lot here is past its
+-- expiry.
 
 create or replace function credits_private.draw_lots(
   p_user_id uuid,

@@ -1,7 +1,7 @@
 -- due_by: something of this user will fall due at an instant; see that it is not missed.
 --
--- The caller holds the lock of the balance. Only ever brings next_due_at forward: too early costs a look, too late would let
--- expired credits be spent.
+-- The caller holds the lock of the balance. Only ever brings next_due_at forward: too early costs a look, too late
+-- would let expired credits be spent.
 
 create or replace function credits_private.due_by(
   p_user_id uuid,

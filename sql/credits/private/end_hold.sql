@@ -1,7 +1,7 @@
 -- end_hold: an active hold is captured, released or expired; its credits go where they belong.
 --
--- What was captured takes its part of the lots that the hold had, soonest expiry first; the rest goes back to them. The caller
--- holds the lock of the balance, and has what expired meanwhile expire next (expire_lots).
+-- What was captured takes its part of the lots that the hold had, soonest expiry first; the rest goes back to them.
+-- The caller holds the lock of the balance, and has what expired meanwhile expire next (expire_lots).
 
 create or replace function credits_private.end_hold(
   p_hold public.credit_holds,

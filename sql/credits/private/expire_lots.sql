@@ -1,7 +1,7 @@
 -- expire_lots: takes what is left in the lots that end by an instant, one ledger row a lot.
 --
--- A row is dated when its credits were gone: at the end of the lot, or at p_from where they came back to it only then (a refund, a
--- hold that ended). Never makes a debt: no lot has credits while there is one (cover_debt).
+-- A row is dated when its credits were gone: at the end of the lot, or at p_from where they came back to it only
+-- then (a refund, a hold that ended). Never makes a debt: no lot has credits while there is one (cover_debt).
 
 create or replace function credits_private.expire_lots(
   p_user_id uuid,

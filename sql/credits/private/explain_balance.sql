@@ -17,6 +17,7 @@ declare
   v_grants pg_catalog.jsonb;
   v_debts pg_catalog.jsonb;
   v_types pg_catalog.jsonb;
+  v_unwritten bigint;
 begin
   select coalesce(jsonb_agg(to_jsonb(s) order by s.expires_at, s.seq), '[]')
   into v_lots
@@ -75,6 +76,9 @@ begin
     where t.user_id = p_user_id
     group by t.type
   ) as g;
+  v_unwritten := v_account.credits_remaining - coalesce(
+    (select a.credits_remaining from public.user_credits as a where a.user_id = p_user_id), 0
+  );
   return jsonb_build_object(
     'user_id', p_user_id,
     'as_of', v_now,
@@ -84,6 +88,7 @@ begin
     'total_credits', v_account.total_credits,
     'used_credits', v_account.used_credits,
     'operations', v_account.last_seq,
+    'unwritten', v_unwritten,
     'by_type', v_types,
     'lots', v_lots,
     'holds', v_holds,
@@ -94,12 +99,14 @@ begin
       from credits_private.read_history(p_user_id, 5, null, null) as h
     ),
     'adds_up', not exists (select from credits_private.verify_ledger(p_user_id)),
-    'summary', credits_private.summarize_balance(v_account, v_now, v_types, v_lots, v_holds, v_grants, v_debts)
+    'summary', credits_private.summarize_balance(
+      v_account, v_now, v_types, v_unwritten, v_lots, v_holds, v_grants, v_debts
+    )
   );
 end;
 $$;
 
 comment on function credits_private.explain_balance(uuid) is
-  'A JSON object: the figures of the balance, totals by type, lots, holds, recurring grants, debts and where they come from, the five newest ledger rows, whether the books add up, and a summary in sentences. Raises PT404 account_not_found.';
+  'A JSON object: the figures of the balance, totals by type, what has fallen due and is not written yet, lots, holds, recurring grants, debts and where they come from, the five newest ledger rows, whether the books add up, and a summary in sentences. Raises PT404 account_not_found.';
 
 revoke all on function credits_private.explain_balance(uuid) from public, anon, authenticated, service_role;

@@ -1,9 +1,10 @@
 -- find_grants: the recurring grants of a user, as they stand at an instant.
 --
--- Both who writes what is due and who only shows it ask here. In its present period a grant counts from the latest of: the
--- period's beginning, its own, that of the entitlement; and it counts if at that very instant it had not ended and the
--- entitlement was held, so that it makes no difference when somebody looks. Periods that are over are never caught up. Two
--- rows of one name may share a key, around a change: the earlier counts.
+-- Both who writes what is due and who only shows it ask here. In its present period a grant counts from the latest
+-- of: the period's beginning, its own, that of the entitlement; and it counts if at that very instant it had not
+-- ended and the entitlement was held, so that it makes no difference when somebody looks. Periods that are over are
+-- never caught up, and who has no room below the limit of a balance gets nothing. Two rows of one name may share a
+-- key, around a change: the earlier counts.
 
 create or replace function credits_private.find_grants(
   p_user_id uuid,
@@ -30,13 +31,16 @@ begin
     case when (s.at >= b.until) is not true then s.at end,
     s.at <= p_at
       and (s.at >= b.until) is not true
+      and a.credits_remaining + g.amount <= 9007199254740991
       and not exists (
         select from public.credit_transactions as t where t.user_id = p_user_id and t.idempotency_key = k.key
       ),
     case when not g.rollover then n.next_period end,
     case when (n.at >= b.until) is not true then n.at end,
+    s.at <= p_at and (p_at >= b.until) is not true,
     g.rollover
   from credits_private.recurring_grants as g
+  join public.user_credits as a on a.user_id = p_user_id
   left join public.user_entitlements as e on e.user_id = p_user_id and e.entitlement = g.entitlement
   cross join lateral (
     select

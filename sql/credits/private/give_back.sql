@@ -1,8 +1,9 @@
 -- give_back: returns credits to where a movement took them from, under their own expiry.
 --
--- For a refund, with its consumption as origin, and for a clawback that is reversed, with the purchase. In the reverse order of
--- taking: what came from credits that never expire first, then the lot that ends last; so a part given back leaves what a smaller
--- movement would have left. A debt is paid from it, and what has expired meanwhile expires again, with a ledger row.
+-- For a refund, with its consumption as origin, and for a clawback that is reversed, with the purchase. In the
+-- reverse order of taking: what came from credits that never expire first, then the lot that ends last; so a part
+-- given back leaves what a smaller movement would have left. A debt is paid from it, and what has expired meanwhile
+-- expires again, with a ledger row.
 
 create or replace function credits_private.give_back(
   p_user_id uuid,

@@ -40,4 +40,5 @@ $$;
 comment on function credits_private.grant_purchase(public.purchase_transactions) is
   'Posts the ledger row of a paid purchase and returns its seq; null for one worth no credits. Raises PT422 balance_limit.';
 
-revoke all on function credits_private.grant_purchase(public.purchase_transactions) from public, anon, authenticated, service_role;
+revoke all on function credits_private.grant_purchase(public.purchase_transactions)
+  from public, anon, authenticated, service_role;

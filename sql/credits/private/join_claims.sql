@@ -1,8 +1,8 @@
 -- join_claims: several names turn out to be of one transaction.
 --
--- The caller holds all of them. The name that has a purchase counts, else the one that the store prefers; facts move there. Where
--- two were credited to one user already, it was one payment told under two names: the second purchase is taken back. To two
--- users, it is a conflict for an operator.
+-- The caller holds all of them. The name that has a purchase counts, else the one that the store prefers; facts
+-- move there. Where two were credited to one user already, it was one payment told under two names: the second
+-- purchase is taken back. To two users, it is a conflict for an operator.
 
 create or replace function credits_private.join_claims(
   p_store text,

@@ -1,8 +1,9 @@
 -- lock_account: takes the one lock, opening the account if need be.
 --
--- The first step of every operation that decides something about a balance; what it returns is the newest
--- committed state, and stays so until the transaction ends. NO KEY: a reference to the row need not wait. The user is shared
--- first, in the order of a deletion: who moves a balance twice in one transaction looks at the user again (the foreign key).
+-- The first step of every operation that decides something about a balance; what it returns is the newest committed
+-- state, and stays so until the transaction ends. NO KEY: a reference to the row need not wait. The user is shared
+-- first, in the order of a deletion: who moves a balance twice in one transaction looks at the user again (the
+-- foreign key).
 
 create or replace function credits_private.lock_account(p_user_id uuid)
   returns public.user_credits

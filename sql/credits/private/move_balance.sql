@@ -1,9 +1,9 @@
 -- move_balance: adds a signed amount to a balance, within the limits of its type.
 --
--- The caller holds the lock of lock_account, has settled what was due, and writes the ledger row from what this returns. A
--- balance goes below zero only through clawback, admin_adjustment and what may owe (the capture of a hold), and never
--- beyond 2^53, where JSON numbers stop being exact. A movement without an instant of its own is dated now, and before
--- whatever falls due next: it was decided on without that.
+-- The caller holds the lock of lock_account, has settled what was due, and writes the ledger row from what this
+-- returns. A balance goes below zero only through clawback, admin_adjustment and what may owe (the capture of a
+-- hold), and never beyond 2^53, where JSON numbers stop being exact. A movement without an instant of its own is
+-- dated now, and before whatever falls due next: it was decided on without that.
 
 create or replace function credits_private.move_balance(
   p_user_id uuid,
@@ -72,4 +72,5 @@ $$;
 comment on function credits_private.move_balance(uuid, public.credit_transaction_type, bigint, timestamptz, boolean) is
   'Moves a locked balance and numbers the movement (last_seq, updated_at). Raises PT402 insufficient_credits and PT422 balance_limit.';
 
-revoke all on function credits_private.move_balance(uuid, public.credit_transaction_type, bigint, timestamptz, boolean) from public, anon, authenticated, service_role;
+revoke all on function credits_private.move_balance(uuid, public.credit_transaction_type, bigint, timestamptz, boolean)
+  from public, anon, authenticated, service_role;

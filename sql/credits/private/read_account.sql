@@ -25,12 +25,13 @@ begin
     v_account.last_seq := 0;
     v_account.created_at := v_now;
     v_account.updated_at := v_account.created_at;
-  elsif v_account.next_due_at <= v_now then
+  elsif v_account.next_due_at <= v_now or v_account.monthly_bonus_credits > 0 then
     v_change := credits_private.unswept(p_user_id, v_now);
     v_account.credits_remaining := v_account.credits_remaining + v_change.credits;
     v_account.total_credits := v_account.total_credits + v_change.credits;
     v_account.credits_held := v_account.credits_held - v_change.freed;
     v_account.last_bonus_date := coalesce(v_change.bonus_at, v_account.last_bonus_date);
+    v_account.monthly_bonus_credits := v_change.monthly;
     v_account.next_due_at := v_change.next_at;
   end if;
   return v_account;

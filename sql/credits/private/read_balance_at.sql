@@ -1,7 +1,7 @@
 -- read_balance_at: what the balance was at a past instant.
 --
--- The ledger up to then, and what had fallen due by then and was not written yet; what was written late is dated at its own
--- instant.
+-- The ledger up to then, and what had fallen due by then and was not written yet; what was written late is dated at
+-- its own instant.
 
 create or replace function credits_private.read_balance_at(
   p_user_id uuid,

@@ -1,7 +1,7 @@
 -- read_usage: what a user spent between two instants, the first included and the second not.
 --
--- Goes back from the newest row in steps that double until one is older than the window, an hour to spare for a clock that
--- was set back, and counts from there: as many rows as the window has, not as the user has.
+-- A long ledger is entered where the window begins and left where it ends, with an hour to spare on each side for a
+-- clock that was set back: as many rows are read as the window has, not as the user has.
 
 create or replace function credits_private.read_usage(
   p_user_id uuid,
@@ -16,7 +16,7 @@ as $$
 declare
   v_usage public.credit_usage;
   v_last bigint;
-  v_step bigint := 64::bigint;
+  v_first bigint := 0::bigint;
 begin
   if p_since is null or p_until < p_since then
     raise exception using
@@ -26,14 +26,10 @@ begin
       hint = 'since is an instant, and until does not come before it.';
   end if;
   select a.last_seq into v_last from public.user_credits as a where a.user_id = p_user_id;
-  while v_step < v_last loop
-    perform from public.credit_transactions as t
-    where t.user_id = p_user_id
-      and t.seq = v_last - v_step
-      and t.created_at < p_since - pg_catalog.interval '1 hour';
-    exit when found;
-    v_step := v_step * 2;
-  end loop;
+  if v_last > 1000 then
+    v_first := credits_private.seq_before(p_user_id, v_last, p_since - pg_catalog.interval '1 hour');
+    v_last := credits_private.seq_before(p_user_id, v_last, coalesce(p_until, 'infinity') + pg_catalog.interval '1 hour');
+  end if;
   select
     coalesce(-sum(t.amount) filter (where t.type = 'consumption'), 0)::bigint,
     coalesce(sum(t.amount) filter (where t.type = 'refund'), 0)::bigint,
@@ -41,7 +37,8 @@ begin
   into v_usage
   from public.credit_transactions as t
   where t.user_id = p_user_id
-    and t.seq > v_last - v_step
+    and t.seq > v_first
+    and t.seq <= v_last
     and t.created_at >= p_since
     and (p_until is null or t.created_at < p_until);
   return v_usage;

@@ -1,8 +1,8 @@
 -- record_payment: a product was bought, or is being paid for; whoever says so, it is one purchase.
 --
--- Claim and grant are steps of their own, each right when it runs again. Balance first, then the claim, as everywhere. What
--- the product is worth is written down on the first call and holds for ever; a second source that tells of the same
--- transaction adds nothing, under whatever product name.
+-- Claim and grant are steps of their own, each right when it runs again. Balance first, then the claim, as
+-- everywhere. What the product is worth is written down on the first call and holds for ever; a second source that
+-- tells of the same transaction adds nothing, under whatever product name.
 
 create or replace function credits_private.record_payment(
   p_user_id uuid,
@@ -103,7 +103,7 @@ begin
     end if;
     v_purchase.created_at := v_now;
     -- what Apple sold never expires
-    if v_claim.store <> 'app_store' then
+    if v_claim.store not in ('app_store', 'mac_app_store') then
       v_purchase.credits_expire_at := credits_private.in_utc(v_now, v_product.expires_after);
     end if;
     v_purchase.status :=

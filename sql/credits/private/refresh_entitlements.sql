@@ -1,9 +1,10 @@
 -- refresh_entitlements: what purchases and grants together give a user, and until when.
 --
 -- For the entitlements that something just happened to. The longest of what was bought and not refunded (and not
--- transferred away), and of what was granted; nothing of either, and the row goes. The last lock of a transaction, one by user,
--- because a purchase may give an entitlement to somebody whose balance is not locked. Where a recurring grant hangs on one of
--- them, what it gave so far is written first and next_due_at is set after, if the balance is ours or free.
+-- transferred away), and of what was granted; nothing of either, and the row goes. The last lock of a transaction,
+-- one by user, because a purchase may give an entitlement to somebody whose balance is not locked. Where a
+-- recurring grant hangs on one of them, what it gave so far is written first and next_due_at is set after, if the
+-- balance is ours or free.
 
 create or replace function credits_private.refresh_entitlements(
   p_user_id uuid,

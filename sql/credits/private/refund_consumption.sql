@@ -1,7 +1,8 @@
 -- refund_consumption: the engine of refund_consumption_for.
 --
--- How much was given back of a consumption stands in lot_allocations, under its seq as origin; nothing is given back beyond that.
--- Only what was spent can be: a refund, a purchase or a row of somebody else is no consumption of this user.
+-- How much was given back of a consumption stands in lot_allocations, under its seq as origin; nothing is given
+-- back beyond that. Only what was spent can be: a refund, a purchase or a row of somebody else is no consumption of
+-- this user.
 
 create or replace function credits_private.refund_consumption(
   p_user_id uuid,

@@ -1,7 +1,8 @@
 -- reserve_credits: the engine of reserve_credits_for.
 --
--- Lock, look for the key, settle, decide: as everywhere. The balance stays as it is and credits_held grows; the lots are taken now,
--- soonest expiry first, so that none can expire under the work. A replay tells of a hold that has expired, and writes nothing.
+-- Lock, look for the key, settle, decide: as everywhere. The balance stays as it is and credits_held grows; the
+-- lots are taken now, soonest expiry first, so that none can expire under the work. A replay tells of a hold that
+-- has expired, and writes nothing.
 
 create or replace function credits_private.reserve_credits(
   p_user_id uuid,

@@ -1,6 +1,7 @@
 -- set_due: works out anew when something of this user falls due next, and what the monthly grants come to.
 --
--- The caller holds the lock of the balance. Called when what was due is written, and when grants or entitlements change.
+-- The caller holds the lock of the balance. Called when what was due is written, and when grants or entitlements
+-- change.
 
 create or replace function credits_private.set_due(
   p_user_id uuid
@@ -17,7 +18,7 @@ declare
 begin
   select
     least(v_due, min(case when g.is_due then g.at else g.next_at end)),
-    coalesce(sum(g.amount) filter (where g.period = 'month' and g.at <= v_now and g.next_at is not null), 0)::bigint
+    coalesce(sum(g.amount) filter (where g.period = 'month' and g.is_in_force), 0)::bigint
   into v_due, v_monthly
   from credits_private.find_grants(p_user_id, v_now) as g;
   update public.user_credits as a

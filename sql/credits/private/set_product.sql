@@ -51,7 +51,7 @@ begin
         else 'Credits are whole numbers from 0 to 1000000000000.'
       end;
   end if;
-  if p_store = 'app_store' and p_expires_after is not null then
+  if p_store in ('app_store', 'mac_app_store') and p_expires_after is not null then
     raise exception using
       errcode = 'PT422',
       message = 'expiry_not_allowed',

@@ -1,7 +1,8 @@
 -- settle_account: the locked balance as it is now, with everything that has fallen due written.
 --
--- The step between looking for a replay, which must find things as they were, and deciding anything. Whoever is about to refuse
--- an amount says which: then grants are looked for in any case, since a holder may not have been told yet (tell_holders).
+-- The step between looking for a replay, which must find things as they were, and deciding anything. Whoever is
+-- about to refuse an amount says which: then grants are looked for in any case, since a holder may not have been
+-- told yet (tell_holders).
 
 create or replace function credits_private.settle_account(
   p_user_id uuid,

@@ -1,8 +1,8 @@
 -- settle_due: writes what has fallen due for a user, in the order in which it did.
 --
--- Lots expire, holds go free, recurring grants come, each dated at its own instant, so that the ledger reads as if somebody had
--- been there in time. Called under the lock of the balance, by maintenance and by every operation that finds next_due_at in the
--- past. Safe to stop after any number: what is left stays due.
+-- Lots expire, holds go free, recurring grants come, each dated at its own instant, so that the ledger reads as if
+-- somebody had been there in time. Called under the lock of the balance, by maintenance and by every operation that
+-- finds next_due_at in the past. Safe to stop after any number: what is left stays due.
 
 create or replace function credits_private.settle_due(
   p_user_id uuid,
@@ -15,7 +15,7 @@ create or replace function credits_private.settle_due(
 as $$
 declare
   v_now pg_catalog.timestamptz := credits_private.now();
-  v_from pg_catalog.timestamptz := '-infinity';
+  v_from pg_catalog.timestamptz := '-infinity'::pg_catalog.timestamptz;
   v_at pg_catalog.timestamptz;
   v_report public.maintenance_report := row(0, 0, 1, 0, 0, 0);
   v_hold public.credit_holds;
@@ -33,9 +33,26 @@ begin
     where g.is_due
     order by g.at, g.key
     limit 1;
+    if v_grant.key is not null then
+      -- a holder who was told late (tell_holders) has spent since: rows stay in the order of their dates
+      v_grant.at := coalesce(
+        (
+          select a.updated_at
+          from public.user_credits as a
+          where a.user_id = p_user_id and a.updated_at > v_grant.at and a.updated_at <= v_now
+        ),
+        v_grant.at
+      );
+    end if;
     v_at := least(v_hold.expires_at, v_grant.at, v_now);
     v_report.expirations := v_report.expirations + credits_private.expire_lots(
-      p_user_id, v_from, v_at, case when p_limit is not null then greatest(0, p_limit - v_report.expirations - v_report.holds - v_report.grants) end
+      p_user_id,
+      v_from,
+      v_at,
+      case
+        when p_limit is not null
+          then greatest(0, p_limit - v_report.expirations - v_report.holds - v_report.grants)
+      end
     );
     exit when v_hold.id is null and v_grant.key is null;
     exit when v_report.expirations + v_report.holds + v_report.grants >= p_limit or p_limit is not null and exists (

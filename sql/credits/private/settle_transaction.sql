@@ -1,8 +1,8 @@
 -- settle_transaction: brings the ledger to what is known of a transaction.
 --
--- Grants what was paid for and not granted, then posts the difference between what has been taken back and what should be:
--- a clawback or its reversal. A target and not a delta, so it may run as often as one likes, and finishes whatever a crash
--- left. The caller holds the balance of the claimant and the claim.
+-- Grants what was paid for and not granted, then posts the difference between what has been taken back and what
+-- should be: a clawback or its reversal. A target and not a delta, so it may run as often as one likes, and
+-- finishes whatever a crash left. The caller holds the balance of the claimant and the claim.
 
 create or replace function credits_private.settle_transaction(
   p_claim credits_private.purchase_claims

@@ -1,9 +1,9 @@
 -- spend: the engine of consume_credit, and the hottest path of all.
 --
--- Two writes for a spend that succeeds: the balance is taken and numbered in one update, which is also the
--- lock, and the ledger row is inserted. What the update passes over (a key that is there already, too few
--- credits, no account) is decided under the lock of lock_account, so a replay writes nothing. Whether the key is
--- unused is a condition of the update: asked again whenever it had to wait, it holds under the lock (is_unused). Who has
+-- Two writes for a spend that succeeds: the balance is taken and numbered in one update, which is also the lock,
+-- and the ledger row is inserted. What the update passes over (a key that is there already, too few credits, no
+-- account) is decided under the lock of lock_account, so a replay writes nothing. Whether the key is unused is a
+-- condition of the update: asked again whenever it had to wait, it holds under the lock (is_unused). Who has
 -- something due (next_due_at) settles it first; who has lots pays from them, and the row is dated before their end.
 
 create or replace function credits_private.spend(

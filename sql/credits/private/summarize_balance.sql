@@ -4,6 +4,7 @@ create or replace function credits_private.summarize_balance(
   p_account public.user_credits,
   p_now timestamptz,
   p_types jsonb,
+  p_unwritten bigint,
   p_lots jsonb,
   p_holds jsonb,
   p_grants jsonb,
@@ -38,6 +39,11 @@ begin
     from jsonb_each(p_types) as t
     order by t.key
   );
+  if p_unwritten <> 0 then
+    v_lines := v_lines || concat(
+      'Due since, and written with the next operation: ', case when p_unwritten > 0 then '+' end, p_unwritten, '.'
+    );
+  end if;
   v_lines := v_lines || array(
     select concat(
       credits_private.say_credits((l.value ->> 'remaining')::bigint),
@@ -80,10 +86,10 @@ end;
 $$;
 
 comment on function credits_private.summarize_balance(
-  public.user_credits, timestamptz, jsonb, jsonb, jsonb, jsonb, jsonb
+  public.user_credits, timestamptz, jsonb, bigint, jsonb, jsonb, jsonb, jsonb
 ) is
   'A JSON array of sentences about a balance.';
 
 revoke all on function credits_private.summarize_balance(
-  public.user_credits, timestamptz, jsonb, jsonb, jsonb, jsonb, jsonb
+  public.user_credits, timestamptz, jsonb, bigint, jsonb, jsonb, jsonb, jsonb
 ) from public, anon, authenticated, service_role;

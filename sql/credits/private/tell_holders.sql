@@ -1,7 +1,7 @@
 -- tell_holders: sees that those who hold an entitlement get a new recurring grant with their next spend.
 --
--- A batch of holders for each grant that has not come to its end yet, in the order of their ids, from where the last batch ended. Never
--- waits for a balance: who is busy just now is told by the next call.
+-- A batch of holders for each grant that has not come to its end yet, in the order of their ids, from where the
+-- last batch ended. Never waits for a balance: who is busy just now is told by the next call.
 
 create or replace function credits_private.tell_holders(
   p_limit integer
@@ -15,6 +15,7 @@ declare
   v_now pg_catalog.timestamptz := credits_private.now();
   v_grant credits_private.recurring_grants;
   v_holders pg_catalog.uuid[];
+  v_locked pg_catalog.uuid[];
   v_busy pg_catalog.uuid;
 begin
   for v_grant in
@@ -31,29 +32,31 @@ begin
       order by e.user_id
       limit p_limit
     );
-    with free as (
+    v_locked := array(
       select a.user_id
       from public.user_credits as a
-      where a.user_id = any (v_holders) and (a.next_due_at is null or a.next_due_at > v_now)
+      where a.user_id = any (v_holders)
       for no key update skip locked
-    ),
-    told as (
+    );
+    with told as (
       update public.user_credits as a
-      set next_due_at = v_now
-      from free as f
-      where a.user_id = f.user_id
-      returning a.user_id
+      -- also where it was due before: an operation with an older snapshot, which does not see the grant, fails (40001)
+      set next_due_at = least(a.next_due_at, v_now)
+      where a.user_id = any (v_locked)
+      returning a.user_id, a.next_due_at
     )
     insert into credits_private.due_accounts as d (user_id, due_at)
-    select t.user_id, v_now
+    select t.user_id, t.next_due_at
     from told as t
     on conflict (user_id) do update
     set due_at = excluded.due_at;
     -- whoever is busy just now is told next time, and so is everybody after them
-    select a.user_id into v_busy
-    from public.user_credits as a
-    where a.user_id = any (v_holders) and (a.next_due_at is null or a.next_due_at > v_now)
-    order by a.user_id
+    select h.id into v_busy
+    from unnest(v_holders) as h (id)
+    join public.user_credits as a on a.user_id = h.id
+    left join unnest(v_locked) as l (id) on l.id = h.id
+    where l.id is null
+    order by h.id
     limit 1;
     update credits_private.recurring_grants as g
     set told_to = case

@@ -1,8 +1,8 @@
 -- add_credits_for: a service gives a user credits.
 --
--- Never callable by users: whoever could call it could mint. Send an idempotency key made from what caused
--- the grant (the order, the invoice), and a retry gives nothing twice. With expires_at the credits are a lot: spent before
--- those that last longer, and gone at that instant.
+-- Never callable by users: whoever could call it could mint. Send an idempotency key made from what caused the
+-- grant (the order, the invoice), and a retry gives nothing twice. With expires_at the credits are a lot: spent
+-- before those that last longer, and gone at that instant.
 
 create or replace function public.add_credits_for(
   user_id uuid,

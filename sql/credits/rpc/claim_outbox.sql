@@ -1,7 +1,8 @@
 -- claim_outbox: a worker takes what waits to be done outside of the database.
 --
--- The oldest first, and never what another worker has claimed: until the lease runs out an item is handed out to nobody else. A
--- worker that died loses nothing; whoever claims after the lease gets it again, so the work must bear being done twice.
+-- The oldest first, and never what another worker has claimed: until the lease runs out an item is handed out to
+-- nobody else. A worker that died loses nothing; whoever claims after the lease gets it again, so the work must
+-- bear being done twice.
 
 create or replace function public.claim_outbox(
   max_items integer default 100,

@@ -1,7 +1,7 @@
 -- refund_consumption_for: a service gives back what a user had spent.
 --
--- For work that failed after it was paid. Whole or in parts, until all is given back; the credits go back into the lots that they
--- came from, with their own expiry, and what has expired meanwhile expires again.
+-- For work that failed after it was paid. Whole or in parts, until all is given back; the credits go back into the
+-- lots that they came from, with their own expiry, and what has expired meanwhile expires again.
 
 create or replace function public.refund_consumption_for(
   user_id uuid,

@@ -1,7 +1,8 @@
 -- reserve_credits_for: a service sets credits of a user aside for work whose price is not known yet.
 --
--- Reserve the most that it may cost, do the work, then capture_hold_for what it did cost, or release_hold_for when it failed. A hold
--- that nobody ends goes free by itself. What is held cannot be spent, and does not expire while it is held.
+-- Reserve the most that it may cost, do the work, then capture_hold_for what it did cost, or release_hold_for when
+-- it failed. A hold that nobody ends goes free by itself. What is held cannot be spent, and does not expire while
+-- it is held.
 
 create or replace function public.reserve_credits_for(
   user_id uuid,

@@ -1,9 +1,10 @@
 -- run_maintenance: tidies what time and other people left undone.
 --
--- Tries the store events that are pending or parked and due, then writes what has fallen due for balances: expiries, holds,
--- recurring grants. Nothing needs it to be correct; it makes things happen sooner. Call it as often and as parallel as
--- you like: it never waits for a balance that somebody else holds, and what it leaves the next call finds. Where pg_cron
--- is, it is called every minute (schedule_maintenance); elsewhere credits-db maintain does.
+-- Tries the store events that are pending or parked and due, then writes what has fallen due for balances:
+-- expiries, holds, recurring grants. Nothing needs it to be correct; it makes things happen sooner. Call it as
+-- often and as parallel as you like: it never waits for a balance that somebody else holds, and what it leaves the
+-- next call finds. Where pg_cron is, it is called every minute (schedule_maintenance); elsewhere credits-db
+-- maintain does.
 
 create or replace function public.run_maintenance(
   max_items integer default 1000

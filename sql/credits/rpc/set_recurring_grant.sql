@@ -1,8 +1,8 @@
 -- set_recurring_grant: credits that come again every day, week or month.
 --
--- For one user, or for all who hold an entitlement; what is left expires with the period, unless it rolls over. Counts from now on, the
--- present period included, and nobody has to do anything for it: the first spend writes it, or maintenance. Set again under the same
--- name, the new figures hold from the next period on.
+-- For one user, or for all who hold an entitlement; what is left expires with the period, unless it rolls over.
+-- Counts from now on, the present period included, and nobody has to do anything for it: the first spend writes it,
+-- or maintenance. Set again under the same name, the new figures hold from the next period on.
 
 create or replace function public.set_recurring_grant(
   name text,
@@ -19,7 +19,7 @@ create or replace function public.set_recurring_grant(
   set search_path = ''
 as $$
 declare
-  v_nobody constant pg_catalog.uuid := '00000000-0000-0000-0000-000000000000';
+  v_nobody constant pg_catalog.uuid := '00000000-0000-0000-0000-000000000000'::pg_catalog.uuid;
   v_grant credits_private.recurring_grants;
   v_old credits_private.recurring_grants;
   v_now pg_catalog.timestamptz;
@@ -65,7 +65,8 @@ begin
     return credits_private.show_grant(v_old);
   end if;
   v_grant := row(
-    coalesce(user_id, v_nobody), name, v_now, null, entitlement, amount, period, rollover, case when user_id is null then v_nobody end
+    coalesce(user_id, v_nobody), name, v_now, null::pg_catalog.timestamptz, entitlement, amount, period, rollover,
+    null::pg_catalog.uuid
   );
   if v_old.starts_at > v_now then
     delete from credits_private.recurring_grants as g
@@ -77,7 +78,13 @@ begin
     set ends_at = v_grant.starts_at
     where g.user_id = v_old.user_id and g.name = v_old.name and g.starts_at = v_old.starts_at;
   elsif v_old.starts_at = v_now then
-    v_grant.starts_at := v_now + pg_catalog.interval '1 microsecond';
+    -- set and ended at this very instant
+    delete from credits_private.recurring_grants as g
+    where g.user_id = v_old.user_id and g.name = v_old.name and g.starts_at = v_old.starts_at;
+  end if;
+  -- who held the old one has its end in next_due_at already
+  if user_id is null and (v_grant.starts_at = v_now or v_old.entitlement <> entitlement) then
+    v_grant.told_to := v_nobody;
   end if;
   insert into credits_private.recurring_grants as g
   select v_grant.*

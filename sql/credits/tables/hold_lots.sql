@@ -1,7 +1,7 @@
 -- hold_lots: what active holds have taken of lots.
 --
--- Written when the hold is made, soonest expiry first, and gone when it ends. The part of a hold that stands in no lot here
--- is covered by credits that never expire, or by nothing after a clawback.
+-- Written when the hold is made, soonest expiry first, and gone when it ends. The part of a hold that stands in no
+-- lot here is covered by credits that never expire, or by nothing after a clawback.
 
 create table credits_private.hold_lots (
   user_id uuid not null,

@@ -1,8 +1,8 @@
 -- lot_allocations: which lots a movement of the ledger took from, or gave back to.
 --
--- A refund finds here where the credits of its consumption came from, so that they go back under their own expiry. What a
--- consumption did not take from lots came from credits that never expire; a refund says so with lot 0, so that the rows
--- of an origin beyond its own add up to what was given back.
+-- A refund finds here where the credits of its consumption came from, so that they go back under their own expiry.
+-- What a consumption did not take from lots came from credits that never expire; a refund says so with lot 0, so
+-- that the rows of an origin beyond its own add up to what was given back.
 
 create table credits_private.lot_allocations (
   user_id uuid not null,

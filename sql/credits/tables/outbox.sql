@@ -1,7 +1,8 @@
 -- outbox: what happened here and somebody outside should act on, until they say that they did.
 --
--- Written in the transaction of what happened. A worker claims items for a while (claim_outbox) and removes them when the work
--- is done (ack_outbox); the items of one that died are handed out again. Items about a user go with the account.
+-- Written in the transaction of what happened. A worker claims items for a while (claim_outbox) and removes them
+-- when the work is done (ack_outbox); the items of one that died are handed out again. Items about a user go with
+-- the account.
 
 create table credits_private.outbox (
   id uuid not null default gen_random_uuid(),

@@ -1,8 +1,9 @@
 -- recurring_grants: credits that come again every period, for one user or for all who hold an entitlement.
 --
--- A row never changes its figures once it counts: another amount is another row, which begins when the present period ends,
--- so that nobody's present period depends on who looked first. What was granted stands in the ledger, under a key made
--- of name and period. Rows for everybody have the id of zeros, and remember how far their holders have been told.
+-- A row never changes its figures once it counts: another amount is another row, which begins when the present
+-- period ends, so that nobody's present period depends on who looked first. What was granted stands in the ledger,
+-- under a key made of name and period. Rows for everybody have the id of zeros, and remember how far their holders
+-- have been told.
 
 create table credits_private.recurring_grants (
   user_id uuid not null,

@@ -1,8 +1,8 @@
 -- user_entitlements: what a user may use, and until when.
 --
 -- Folded from the purchases that carry an entitlement and are not refunded (refresh_entitlements), one's own or
--- transferred, and from what was granted by hand, whichever lasts longer. Whether it is active is a question of the clock:
--- ask has_entitlement.
+-- transferred, and from what was granted by hand, whichever lasts longer. Whether it is active is a question of the
+-- clock: ask has_entitlement.
 
 create table public.user_entitlements (
   user_id uuid not null,
@@ -12,7 +12,7 @@ create table public.user_entitlements (
   granted_by text,
   granted_until timestamptz,
   updated_at timestamptz not null,
-  active_since timestamptz not null,
+  active_since timestamptz not null default credits_private.now(),
   constraint user_entitlements_pkey primary key (user_id, entitlement)
 );
 

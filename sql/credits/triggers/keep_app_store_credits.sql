@@ -1,7 +1,7 @@
 -- keep_app_store_credits: what was bought through the App Store never expires, whoever asks.
 --
--- Apple's rule (App Review Guidelines 3.1.1), kept where a lot is made, so that neither an RPC nor a product nor the owner by
--- hand goes around it. A grant is such a purchase by its type and the store in its metadata.
+-- Apple's rule (App Review Guidelines 3.1.1), kept where a lot is made, so that neither an RPC nor a product nor
+-- the owner by hand goes around it. A grant is such a purchase by its type and the store in its metadata.
 
 create or replace function credits_private.keep_app_store_credits()
   returns trigger
@@ -16,7 +16,7 @@ begin
     where t.user_id = new.user_id
       and t.seq = new.seq
       and t.type = 'purchase'
-      and t.metadata ->> 'store' = 'app_store'
+      and t.metadata ->> 'store' in ('app_store', 'mac_app_store')
   ) then
     raise exception using
       errcode = 'PT422',

@@ -1,9 +1,9 @@
 -- post_transaction: a row added to the ledger moves the balance.
 --
--- Fires for rows that arrive without seq, which is how a service (or the owner) adds one by hand. Keeps
--- every rule that the RPCs keep: limits, sign by type, keys, the lock. A used key moves nothing and is left
--- to the unique index, so insert .. on conflict do nothing is a replay. What it takes comes from lots as in a spend. Definer rights: the service that
--- inserts may not touch balances itself.
+-- Fires for rows that arrive without seq, which is how a service (or the owner) adds one by hand. Keeps every rule
+-- that the RPCs keep: limits, sign by type, keys, the lock. A used key moves nothing and is left to the unique
+-- index, so insert .. on conflict do nothing is a replay. What it takes comes from lots as in a spend. Definer
+-- rights: the service that inserts may not touch balances itself.
 
 create or replace function credits_private.post_transaction()
   returns trigger

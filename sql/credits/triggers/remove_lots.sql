@@ -11,7 +11,7 @@ begin
   delete from credits_private.hold_lots as h where h.user_id = old.user_id;
   delete from credits_private.lot_allocations as t where t.user_id = old.user_id;
   delete from credits_private.credit_lots as l where l.user_id = old.user_id;
-  delete from credits_private.recurring_grants as g where g.user_id = old.user_id;
+  delete from credits_private.recurring_grants as g where g.user_id = old.user_id and g.entitlement is null;
   delete from credits_private.due_accounts as d where d.user_id = old.user_id;
   delete from credits_private.outbox as o where o.user_id = old.user_id;
   return null;

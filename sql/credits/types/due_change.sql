@@ -4,6 +4,7 @@ create type credits_private.due_change as (
   credits bigint,
   freed bigint,
   bonus_at timestamptz,
+  monthly bigint,
   next_at timestamptz
 );
 
@@ -15,6 +16,8 @@ comment on column credits_private.due_change.freed is
   'Credits of holds that have expired.';
 comment on column credits_private.due_change.bonus_at is
   'The instant of the newest monthly bonus among the grants, or null.';
+comment on column credits_private.due_change.monthly is
+  'What the monthly grants in force come to, in credits.';
 comment on column credits_private.due_change.next_at is
   'The next instant after this one at which something falls due, or null.';
 

@@ -9,6 +9,7 @@ create type credits_private.due_grant as (
   is_due boolean,
   expires_at timestamptz,
   next_at timestamptz,
+  is_in_force boolean,
   rollover boolean
 );
 
@@ -30,6 +31,8 @@ comment on column credits_private.due_grant.expires_at is
   'When the credits of the present period expire; null where they roll over.';
 comment on column credits_private.due_grant.next_at is
   'The next instant after this one at which it falls due; null when there is none.';
+comment on column credits_private.due_grant.is_in_force is
+  'Whether it holds at this instant: begun, not ended, the entitlement held.';
 comment on column credits_private.due_grant.rollover is
   'Whether what is left stays.';
 

@@ -1,0 +1,223 @@
+"""run_maintenance beside itself, beside spending, and over a session that is killed.
+
+Users are made yesterday by a session whose clock is a day behind (LIVE), so that today a lot, a hold and a grant of
+each have fallen due.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from conftest import Database, Templates, assert_books_add_up
+from test_concurrency import LEVELS, LIVE, again, at, together, wait_until_blocked
+
+MAINTAIN = "select (r).accounts, (r).expirations, (r).holds, (r).grants from public.run_maintenance(%s) as r"
+SPEND = "select (public.consume_credit_for(%s, 1)).seq"
+DUE = """
+select count(*)
+from credits_private.due_accounts as d
+where d.due_at <= credits_private.now() and d.user_id = any (%s)
+"""
+
+
+@pytest.fixture(scope="module")
+def bank(templates: Templates) -> Iterator[Database]:
+    """A plain database with a clock, for the file. Each test brings its own users and leaves nothing due."""
+    with templates.clone("plain") as database:
+        with database.connect() as connection:
+            connection.execute(LIVE)
+        yield database
+        with database.connect() as connection:
+            assert_books_add_up(connection)
+
+
+def due(bank: Database, users: int) -> list[UUID]:
+    """Users of live() with 11,518 credits once what is due of each is written: two lots, a hold, a grant."""
+    with bank.connect() as connection:
+        row = connection.execute("select array_agg(life.live('1 day')) from generate_series(1, %s)", [users]).fetchone()
+        assert row
+        return [UUID(str(user)) for user in row[0]]
+
+
+def expiring(bank: Database, lots: int, ends: str) -> UUID:
+    """A user with so many lots of a credit that are past their end; `ends` is when, by their number n."""
+    user = bank.sign_up()
+    with bank.connect(options="-c life.before=1day") as connection:
+        add = f"select public.add_credits_for(%s, 1, expires_at => {ends}) from generate_series(1, %s) as n"
+        connection.execute(add.encode(), [user, lots])
+    return user
+
+
+def settled(bank: Database, users: list[UUID], spent: int = 0) -> None:
+    """Each due thing of users of live() was written, once."""
+    rows = """
+        select t.user_id, t.type::text, t.amount from public.credit_transactions as t
+        where t.user_id = any (%s) and t.created_at > '2031-05-06 13:00Z' and t.type <> 'consumption'
+    """
+    with bank.connect() as connection:
+        written = connection.execute(rows, [users]).fetchall()
+        assert Counter(written) == Counter(
+            (user, *what) for user in users for what in (("expiration", -260), ("expiration", -7), ("bonus", 7))
+        )
+        states = connection.execute(
+            """
+            select h.status::text, count(*), sum(a.credits_remaining), sum(a.credits_held)
+            from public.credit_holds as h join public.user_credits as a using (user_id)
+            where h.user_id = any (%s)
+            group by 1 order by 1
+            """,
+            [users],
+        ).fetchall()
+        left, held = 11_518 * len(users) - spent, 8 * len(users)
+        assert states == [("active", len(users), left, held), ("expired", len(users), left, held)]
+        assert_books_add_up(connection)
+
+
+def sweep(connection: psycopg.Connection[Any], items: int) -> Counter[str]:
+    """Maintenance until nothing more is done; what it did, and how many times. Any conflict is an error."""
+    done: Counter[str] = Counter()
+    while True:
+        counts = connection.execute(MAINTAIN, [items]).fetchone()
+        assert counts
+        if not any(counts):
+            return done
+        assert sum(counts[1:]) <= items
+        done.update(dict(zip(("accounts", "expirations", "holds", "grants"), counts, strict=True)), calls=1)
+
+
+def test_four_at_once_do_each_thing_once_and_never_wait_for_each_other(bank: Database) -> None:
+    users = due(bank, 40)
+    with ExitStack() as stack:
+        options = "-c lock_timeout=1ms"
+        sessions = [stack.enter_context(bank.connect(options=options)) for _ in range(4)]
+        reports = together([partial(sweep, session, 20) for session in sessions])
+        total: Counter[str] = Counter()
+        for report in reports:
+            assert isinstance(report, Counter), report
+            total += report
+        # whoever finds everything taken goes home; nothing is left for longer than that
+        total += sweep(sessions[0], 20)
+    del total["calls"], total["accounts"]
+    assert total == {"expirations": 80, "holds": 40, "grants": 40}
+    settled(bank, users)
+
+
+def test_beside_spends_of_the_same_users_nothing_deadlocks_and_each_thing_is_done_once(bank: Database) -> None:
+    users = due(bank, 40)
+
+    def spend(seed: int) -> int:
+        order = random.Random(seed).sample(users, len(users))
+        with bank.connect() as connection:
+            return sum(isinstance(again(connection, SPEND, user, conflicts=()), int) for user in order)
+
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(bank.connect()) for _ in range(2)]
+        calls = [*(partial(sweep, session, 10) for session in sessions), *(partial(spend, n) for n in range(4))]
+        first, second, *spent = together(calls)  # type: ignore[arg-type]
+        assert isinstance(first, Counter), first
+        assert isinstance(second, Counter), second
+        sweep(sessions[0], 1000)
+    assert spent == [40] * 4
+    settled(bank, users, spent=160)
+
+
+@pytest.mark.parametrize("level", LEVELS[1:])
+def test_at_stricter_levels_it_does_each_thing_once_too(bank: Database, level: str) -> None:
+    users = due(bank, 20)
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(bank.connect(options=at(level))) for _ in range(4)]
+        maintain = "select (public.run_maintenance(%s)).accounts"
+        answers = together([partial(again, session, maintain, 10) for session in sessions for _ in range(1)])
+        answers += together(
+            [partial(again, session, SPEND, user) for session, user in zip(sessions, users, strict=False)]
+        )
+        assert {type(answer) for answer in answers} == {int}
+    with bank.connect() as connection:
+        sweep(connection, 1000)
+    settled(bank, users, spent=4)
+
+
+def test_a_batch_holds_up_those_in_it_and_nobody_else(bank: Database) -> None:
+    users = due(bank, 6)
+    with ExitStack() as stack:
+        sweeper, other = (stack.enter_context(bank.connect(options="-c lock_timeout=100ms")) for _ in range(2))
+        spender, monitor = stack.enter_context(bank.connect()), stack.enter_context(bank.connect("postgres"))
+        sweeper.execute("begin")
+        assert sweeper.execute(MAINTAIN, [4]).fetchone() == (1, 2, 1, 1)
+        # locked as far as the batch might have gone
+        busy = [user for user in users if isinstance(again(other, SPEND, user, conflicts=()), tuple)]
+        assert 1 <= len(busy) <= 4
+        assert sweep(other, 4) == {}  # the others have settled with their spend
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(again, spender, SPEND, busy[0], conflicts=())
+            wait_until_blocked(monitor, spender.info.backend_pid)
+            sweeper.execute("commit")
+            assert isinstance(waiting.result(10), int)
+        free = [user for user in busy if isinstance(again(other, SPEND, user, conflicts=()), int)]
+        assert free == busy
+        sweep(sweeper, 1000)
+    settled(bank, users, spent=len(users) + 1)
+
+
+ONE_BY_ONE = "timestamptz '2031-05-06 14:00Z' + n * interval '1 minute'"
+
+
+@pytest.mark.parametrize("ends", [ONE_BY_ONE, "'2031-05-06 14:00Z'"], ids=["one by one", "at once"])
+def test_a_user_with_a_thousand_due_lots_is_swept_in_bounded_batches(bank: Database, ends: str) -> None:
+    user = expiring(bank, 1000, ends)
+    with bank.connect() as connection:
+        for _ in range(10):
+            assert connection.execute(MAINTAIN, [100]).fetchone() == (1, 100, 0, 0)
+        assert connection.execute(DUE, [[user]]).fetchone() == (0,)
+        row = connection.execute(
+            """
+            select
+              count(*), count(distinct t.created_at), bool_and(t.created_at = l.expires_at), max(a.credits_remaining)
+            from public.credit_transactions as t
+            join credits_private.credit_lots as l on l.user_id = t.user_id and l.seq = (t.metadata ->> 'lot')::bigint
+            join public.user_credits as a on a.user_id = t.user_id
+            where t.user_id = %s and t.type = 'expiration'
+            """,
+            [user],
+        ).fetchone()
+    assert row == (1000, 1000 if ends is ONE_BY_ONE else 1, True, 3)
+
+
+def test_a_spend_that_comes_between_two_batches_writes_the_rest(bank: Database) -> None:
+    user = expiring(bank, 50, ONE_BY_ONE)
+    with bank.connect() as connection:
+        assert connection.execute(MAINTAIN, [20]).fetchone() == (1, 20, 0, 0)
+        assert again(connection, "select (public.get_user_credits_for(%s)).credits_remaining", user) == 3
+        assert again(connection, SPEND, user) == 1 + 50 + 50 + 1
+        assert connection.execute(MAINTAIN, [1000]).fetchone() == (0, 0, 0, 0)
+
+
+def test_killed_in_the_middle_it_has_done_whole_batches_and_the_next_call_does_the_rest(bank: Database) -> None:
+    users = due(bank, 40)
+    luck, killed = random.Random(11), 0
+    with bank.connect("postgres") as monitor:
+        while monitor.execute(DUE, [users]).fetchone() != (0,):
+            sweeper = bank.connect()
+            with ThreadPoolExecutor(1) as thread:
+                calls = thread.submit(sweep, sweeper, 40 if killed < 6 else 1000)
+                if killed < 6:
+                    time.sleep(luck.uniform(0.002, 0.03))
+                    monitor.execute("select pg_terminate_backend(%s)", [sweeper.info.backend_pid])
+                with suppress(psycopg.OperationalError):
+                    calls.result(30)
+                    killed -= 1
+                killed += 1
+            sweeper.close()
+            assert_books_add_up(monitor)
+    assert killed > 0, "no kill came in time"
+    settled(bank, users)
