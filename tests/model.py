@@ -283,6 +283,21 @@ class Account:
         written = next((row.balance_after for row in reversed(self.rows) if row.at <= at), 0)
         return written + sum(row.amount for row in self.seen(at).rows[len(self.rows) :])
 
+    def monthly_bonus(self, now: datetime) -> int:
+        """What the monthly grants that are in force come to."""
+        total = 0
+        for grant in self.grants:
+            held = self.entitlements.get(grant.entitlement or "")
+            mine = grant.user == self.user or (held and held.since <= now and (held.until is None or held.until > now))
+            if (
+                grant.period == "month"
+                and mine
+                and grant.starts_at <= now
+                and (not grant.ends_at or grant.ends_at > now)
+            ):
+                total += grant.amount
+        return total
+
     def last_bonus(self) -> datetime | None:
         return next((row.at for row in reversed(self.rows) if row.type == "monthly_bonus"), None)
 
@@ -470,7 +485,7 @@ def set_grant(grants: list[Grant], new: Grant, now: datetime) -> Grant:
     elif old.ends_at is None or old.ends_at > now:
         new.starts_at = old.ends_at = period_end(old.period, now)
     elif old.starts_at == now:
-        new.starts_at = now + timedelta(microseconds=1)  # one of that name has begun and ended at this instant
+        grants.remove(old)  # it has begun and ended at this very instant
     grants.append(new)
     return new
 

@@ -112,7 +112,7 @@ SETUP = """
       jsonb_build_array(
         c.credits_remaining, c.credits_held, public.credits_available(c), public.credits_available(a), c.total_credits,
         c.used_credits, c.last_bonus_date,
-        public.get_balance_at_for(u.id, credits_private.now())
+        public.get_balance_at_for(u.id, credits_private.now()), c.monthly_bonus_credits
       )
       order by u.n
     )
@@ -341,7 +341,7 @@ class Ledger(RuleBasedStateMachine):
             available = seen.available
             look.append([
                 seen.balance, seen.held, available, available, seen.balance + used, used, seen.last_bonus(),
-                seen.balance,
+                seen.balance, seen.monthly_bonus(self.now),
             ])  # fmt: skip
             self.shown.setdefault(self.user(slot), {})[self.now] = seen.balance
         users = tuple(self.user(slot) for slot in sorted(self.accounts))
@@ -578,7 +578,7 @@ class Ledger(RuleBasedStateMachine):
             lambda held: None,
             sql,
         )
-        # whether what it brings at once is written with it or later is nobody's business, but decides what can be missed
+        # whether its first grant is written with it or later is left open, and decides what can be missed
         for account in self.accounts.values():
             account.settle(self.now)
         self.tell("select null from model.maintain(1000)", None)
