@@ -463,8 +463,10 @@ class Account:
     # what falls due later
 
     def entitle(self, entitlement: str, until: datetime | None, now: datetime) -> Held:
-        self.settle(now)
-        held = self.entitlements.setdefault(entitlement, Held(now, until))
+        if entitlement not in self.entitlements:
+            self.entitlements[entitlement] = Held(now, until)
+        self.settle(now)  # what begins at one instant comes in the order of its name
+        held = self.entitlements[entitlement]
         if held.until is not None and held.until <= now and held.until != until:
             held.since = now
         held.until = until
