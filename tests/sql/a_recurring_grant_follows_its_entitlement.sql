@@ -2,7 +2,7 @@
 -- who gains it later, loses it and gains it again.
 
 begin;
-select plan(20);
+select plan(21);
 
 create or replace function credits_private.now()
   returns timestamptz
@@ -75,6 +75,12 @@ select is((public.get_user_credits_for('ada00000-0000-4000-8000-000000000000')).
 select set_config('test.now', '2026-06-10 00:00:00+00', true);
 select public.end_recurring_grant('pro');
 select is((public.get_user_credits_for('bea00000-0000-4000-8000-000000000000')).credits_remaining, 50::bigint, 'Ended, it gives what was due before.');
+select set_config('test.now', '2026-06-12 00:00:00+00', true);
+select public.grant_entitlement_for('ada00000-0000-4000-8000-000000000000', 'pro', '2026-06-20 00:00:00+00');
+select is(
+  (public.get_user_credits_for('ada00000-0000-4000-8000-000000000000')).credits_remaining, 0::bigint,
+  'Who gains the entitlement after that, in the same month, gets nothing.'
+);
 select set_config('test.now', '2026-07-01 00:00:00+00', true);
 select is((public.get_user_credits_for('bea00000-0000-4000-8000-000000000000')).credits_remaining, 0::bigint, 'And nothing later.');
 select public.run_maintenance();
