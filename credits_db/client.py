@@ -245,8 +245,8 @@ class Reservation:
 
     @property
     def _capture(self) -> dict[str, Any]:
-        """The arguments of the capture. Its key follows from the hold's, as the same key finds the same hold."""
-        return {"hold_id": self.id, "amount": self._amount, "idempotency_key": f"capture:{self.id}"}
+        """The arguments of the capture. It needs no key: sent again it is the same capture of the same hold."""
+        return {"hold_id": self.id, "amount": self._amount}
 
     def _stays(self, error: BaseException, reason: Exception) -> None:
         """The error of the block is what its caller must see; that the credits stay held is a note on it."""

@@ -205,6 +205,7 @@ class ServiceProcedures:
     ) -> Call[CreditTransaction]:
         """Spend what a hold keeps, all of it for None, and return the ledger row; the rest goes free.
 
+        Without a key the same call again is the same capture: a hold is captured once.
         Raises HoldNotFound, HoldNotActive (captured with another key, released or expired), NotAuthenticated (user_id
         None), AccountNotFound, IdempotencyKeyReused, InvalidAmount (more than is held), InvalidIdempotencyKey,
         InvalidMetadata, InvalidArgument.
@@ -214,6 +215,7 @@ class ServiceProcedures:
             "hold_id": hold_id,
             "amount": None if amount is None else whole(amount),
             **_entry(description, metadata, idempotency_key),
+            "idempotency_key": idempotency_key,
         }
         return Call("capture_hold_for", arguments, one(CreditTransaction))
 

@@ -172,12 +172,13 @@ def assert_credits_live_on(connection: psycopg.Connection[Any], client: Client) 
     """The hold is captured from its lots, the rest of a spend goes back, and what was due or told is."""
     hold = connection.execute("select user_id, id from public.credit_holds where status = 'active'").fetchone()
     assert hold
-    assert client.capture_hold_for(*hold, 20).amount == -20
-    assert client.refund_consumption_for(hold[0], 4).amount == 6
+    user, hold_id = hold
+    assert client.capture_hold_for(user, hold_id, 20).amount == -20
+    assert client.refund_consumption_for(user, 4).amount == 6
     query = "select remaining from credits_private.credit_lots where granted in (25, 40) order by granted"
     assert connection.execute(query).fetchall() == [(10,), (35,)]
-    assert client.get_user_credits_for(hold[0]).monthly_bonus_credits == 5
-    assert [item.user_id for item in client.claim_outbox()] == [hold[0]] * 2  # from before, and by the capture
+    assert client.get_user_credits_for(user).monthly_bonus_credits == 5
+    assert [item.user_id for item in client.claim_outbox()] == [user] * 2  # from before, and by the capture
 
 
 def assert_works(database: Database) -> None:

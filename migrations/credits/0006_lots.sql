@@ -224,13 +224,16 @@ grant select (credits_expire_at) on table public.purchase_transactions to authen
 comment on column public.purchase_transactions.credits_expire_at is
   'When its credits expire; null for never.';
 
--- by hand: sql/credits/tables/user_entitlements.sql 3051fc069101f7da
+-- by hand: sql/credits/tables/user_entitlements.sql 2156c73fa597f6c7
 alter table public.user_entitlements
   add column active_since timestamptz not null default now();
 alter table public.user_entitlements
-  alter column active_since set default credits_private.now();
+  alter column active_since set default credits_private.now(),
+  add column transferred_at timestamptz;
 comment on column public.user_entitlements.active_since is
   'Since when it has been active without a break.';
+comment on column public.user_entitlements.transferred_at is
+  'When it came by a transfer, null where it did not: its recurring grants follow with the next period.';
 
 -- from sql/credits/tables/credit_holds.sql
 -- credit_holds: credits set aside for work whose price is not known yet.
@@ -957,7 +960,15 @@ begin
       credits_private.period_start(g.period, p_at) as period,
       least(g.ends_at, e.active_until) as until
   ) as b
-  cross join lateral (select greatest(b.period, g.starts_at, e.active_since) as at) as s
+  cross join lateral (
+    select greatest(
+      b.period,
+      g.starts_at,
+      e.active_since,
+      -- who had it before has had the credits of this period
+      case when e.transferred_at >= b.period then credits_private.period_after(g.period, p_at) end
+    ) as at
+  ) as s
   cross join lateral (
     select
       p.next_period,
@@ -1243,7 +1254,7 @@ as $$
 declare
   v_debt bigint;
   v_part bigint;
-  v_lot record;
+  v_lot pg_catalog.record;
 begin
   select (
     coalesce(
@@ -1320,7 +1331,7 @@ create or replace function credits_private.expire_lots(
   set search_path = ''
 as $$
 declare
-  v_lot record;
+  v_lot pg_catalog.record;
   v_row public.credit_transactions;
   v_rows integer := 0;
 begin
@@ -1409,7 +1420,7 @@ as $$
 declare
   v_left bigint := p_amount;
   v_part bigint;
-  v_lot record;
+  v_lot pg_catalog.record;
 begin
   select p_taken - coalesce(sum(-t.amount), 0)::bigint
   into v_part
@@ -1475,7 +1486,7 @@ declare
   v_hold public.credit_holds;
   v_left bigint := coalesce(-p_capture.amount, 0);
   v_part bigint;
-  v_lot record;
+  v_lot pg_catalog.record;
 begin
   update public.user_credits as a
   set credits_held = a.credits_held - p_hold.amount
@@ -1924,7 +1935,8 @@ declare
   v_now pg_catalog.timestamptz;
 begin
   perform credits_private.check_entry(p_amount, p_description, p_metadata, p_idempotency_key);
-  if (p_expires_in between '1 second' and '30 days') is not true then
+  v_now := credits_private.now();
+  if (credits_private.in_utc(v_now, p_expires_in) - v_now between '1 second' and '30 days') is not true then
     raise exception using
       errcode = '22023',
       message = 'invalid_argument',
@@ -2054,7 +2066,8 @@ revoke all on function credits_private.refuse_hold(public.credit_holds) from pub
 -- capture_hold: the engine of capture_hold_for.
 --
 -- The credits were set aside, so they are taken even where a clawback has taken the balance meanwhile: that is
--- debt. What is not captured goes free. The key decides whether this is the capture that was made already.
+-- debt. What is not captured goes free. The key decides whether this is the capture that was made already; a call
+-- without one means the hold itself, and the same call again is the same capture.
 
 create or replace function credits_private.capture_hold(
   p_user_id uuid,
@@ -2073,13 +2086,24 @@ declare
   v_account public.user_credits;
   v_hold public.credit_holds;
   v_row public.credit_transactions;
+  -- one of our own, which no user can have taken before
+  v_key pg_catalog.text := coalesce(p_idempotency_key, 'credits:capture:' || p_hold_id);
 begin
   perform credits_private.check_entry(coalesce(p_amount, 1), p_description, p_metadata, p_idempotency_key);
   perform credits_private.lock_account(p_user_id);
   v_hold := credits_private.find_hold(p_user_id, p_hold_id);
-  v_row := credits_private.find_replay(
-    p_user_id, 'consumption', -coalesce(p_amount, v_hold.amount), p_description, p_metadata, p_idempotency_key, p_hold_id
-  );
+  if p_idempotency_key is null then
+    select t.* into v_row
+    from public.credit_transactions as t
+    where t.user_id = p_user_id
+      and t.idempotency_key = v_key
+      and (t.amount, t.description, t.metadata)
+        is not distinct from (-coalesce(p_amount, v_hold.amount), p_description, p_metadata);
+  else
+    v_row := credits_private.find_replay(
+      p_user_id, 'consumption', -coalesce(p_amount, v_hold.amount), p_description, p_metadata, v_key, p_hold_id
+    );
+  end if;
   if v_row.seq is not null then
     return v_row;
   end if;
@@ -2096,7 +2120,7 @@ begin
       hint = 'No more can be captured than is held.';
   end if;
   v_row := credits_private.post(
-    p_user_id, 'consumption', -coalesce(p_amount, v_hold.amount), p_description, p_metadata, p_idempotency_key,
+    p_user_id, 'consumption', -coalesce(p_amount, v_hold.amount), p_description, p_metadata, v_key,
     least(credits_private.now(), v_account.next_due_at - pg_catalog.interval '1 microsecond'), true
   );
   perform credits_private.end_hold(v_hold, 'captured', v_row.created_at, v_row);
@@ -3157,6 +3181,7 @@ declare
   v_until pg_catalog.timestamptz;
   v_row public.user_entitlements;
   v_is_locked boolean := false;
+  v_is_transfer boolean;
   v_now pg_catalog.timestamptz := credits_private.now();
 begin
   if p_user_id = '00000000-0000-0000-0000-000000000000' then
@@ -3176,10 +3201,10 @@ begin
     end if;
   end if;
   foreach v_name in array p_entitlements loop
-    select b.store, b.until
-    into v_store, v_until
+    select b.store, b.until, b.is_transfer
+    into v_store, v_until, v_is_transfer
     from (
-      select p.store, coalesce(p.entitled_until, 'infinity') as until
+      select p.store, coalesce(p.entitled_until, 'infinity') as until, false as is_transfer
       from public.purchase_transactions as p
       join credits_private.purchase_claims as c
         on c.store = p.store and c.environment = p.environment and c.transaction_id = p.transaction_id
@@ -3188,7 +3213,7 @@ begin
         and v_name = any (p.entitlements)
         and coalesce(c.entitled_user_id, p_user_id) = p_user_id
       union all
-      select p.store, coalesce(p.entitled_until, 'infinity')
+      select p.store, coalesce(p.entitled_until, 'infinity'), true
       from credits_private.purchase_claims as c
       join public.purchase_transactions as p
         on p.user_id = c.user_id
@@ -3197,13 +3222,14 @@ begin
         and p.transaction_id = c.transaction_id
       where c.entitled_user_id = p_user_id and p.status = 'completed' and v_name = any (p.entitlements)
     ) as b
-    order by b.until desc, b.store
+    order by b.until desc, b.is_transfer, b.store
     limit 1;
     select e.* into v_row
     from public.user_entitlements as e
     where e.user_id = p_user_id and e.entitlement = v_name;
     if v_row.granted_by is not null and (v_until is null or v_until < coalesce(v_row.granted_until, 'infinity')) then
       v_store := v_row.granted_by;
+      v_is_transfer := v_row.granted_by = 'transfer';
       v_until := coalesce(v_row.granted_until, 'infinity');
     end if;
     if v_until is null then
@@ -3211,14 +3237,23 @@ begin
     elsif v_row.user_id is null
       or (v_row.active_until, v_row.source) is distinct from (nullif(v_until, 'infinity'), v_store)
     then
-      insert into public.user_entitlements as e (user_id, entitlement, active_until, source, updated_at, active_since)
-      values (p_user_id, v_name, nullif(v_until, 'infinity'), v_store, v_now, v_now)
+      insert into public.user_entitlements as e (
+        user_id, entitlement, active_until, source, updated_at, active_since, transferred_at
+      )
+      values (
+        p_user_id, v_name, nullif(v_until, 'infinity'), v_store, v_now, v_now, case when v_is_transfer then v_now end
+      )
       on conflict (user_id, entitlement) do update
       set
         active_until = excluded.active_until,
         source = excluded.source,
         updated_at = excluded.updated_at,
-        active_since = case when e.active_until <= v_now then v_now else e.active_since end;
+        active_since = case when e.active_until <= v_now then v_now else e.active_since end,
+        transferred_at = case
+          when not v_is_transfer then null
+          when e.active_until <= v_now then v_now
+          else e.transferred_at
+        end;
     end if;
   end loop;
   if v_is_locked then
@@ -3283,7 +3318,7 @@ revoke all on function credits_private.grant_purchase(public.purchase_transactio
 -- from sql/credits/private/adjust_purchase.sql
 -- adjust_purchase: posts a clawback, or its reversal, and sees to the lots.
 --
--- A clawback takes from the lot of its own purchase first. Credits of that lot which have expired are put back
+-- A clawback takes from the lot of its own purchase first, held or not. Credits of that lot which have expired are put back
 -- before, or they would be taken twice, and a refund that comes late would leave another balance than one in time.
 -- A reversal gives back to where the clawbacks took from. The caller holds the lock of the balance.
 
@@ -3301,6 +3336,8 @@ declare
   v_row public.credit_transactions;
   v_lot credits_private.credit_lots;
   v_expired bigint;
+  v_left bigint;
+  v_held pg_catalog.record;
 begin
   perform credits_private.settle_account(p_purchase.user_id);
   if p_change > 0 then
@@ -3337,12 +3374,34 @@ begin
   v_row := credits_private.post(
     p_purchase.user_id, 'clawback', p_change, p_description, credits_private.name_purchase(p_purchase), null
   );
-  if v_lot.remaining > 0 then
-    insert into credits_private.lot_allocations (user_id, origin_seq, seq, lot_seq, amount)
-    values (p_purchase.user_id, p_purchase.seq, v_row.seq, p_purchase.seq, -least(v_lot.remaining, -p_change));
+  if v_lot.seq is not null then
+    v_left := -p_change - least(v_lot.remaining, -p_change);
     update credits_private.credit_lots as l
-    set remaining = v_lot.remaining - least(v_lot.remaining, -p_change)
+    set remaining = greatest(v_lot.remaining + p_change, 0)
     where l.user_id = p_purchase.user_id and l.seq = p_purchase.seq;
+    -- next what holds have of this very lot: they stay, and stand on credits that never expire
+    for v_held in
+      select p.hold_id, p.amount
+      from credits_private.hold_lots as p
+      join public.credit_holds as h on h.user_id = p.user_id and h.id = p.hold_id
+      where p.user_id = p_purchase.user_id and p.lot_seq = p_purchase.seq
+      order by h.created_at, h.id
+    loop
+      exit when v_left = 0;
+      if v_held.amount > v_left then
+        update credits_private.hold_lots as p
+        set amount = p.amount - v_left
+        where p.user_id = p_purchase.user_id and p.hold_id = v_held.hold_id and p.lot_seq = p_purchase.seq;
+      else
+        delete from credits_private.hold_lots as p
+        where p.user_id = p_purchase.user_id and p.hold_id = v_held.hold_id and p.lot_seq = p_purchase.seq;
+      end if;
+      v_left := v_left - least(v_left, v_held.amount);
+    end loop;
+    if v_left < -p_change then
+      insert into credits_private.lot_allocations (user_id, origin_seq, seq, lot_seq, amount)
+      values (p_purchase.user_id, p_purchase.seq, v_row.seq, p_purchase.seq, p_change + v_left);
+    end if;
   end if;
   perform credits_private.cover_debt(p_purchase.user_id, p_purchase.seq, v_row.seq);
 end;
@@ -3646,10 +3705,12 @@ begin
   perform credits_private.lock_account(p_user_id);
   v_now := credits_private.now();
   insert into public.user_entitlements as e (
-    user_id, entitlement, active_until, source, granted_by, granted_until, updated_at, active_since
+    user_id, entitlement, active_until, source, granted_by, granted_until, updated_at, active_since,
+    transferred_at
   )
   values (
-    p_user_id, p_entitlement, p_active_until, p_granted_by, p_granted_by, p_active_until, v_now, v_now
+    p_user_id, p_entitlement, p_active_until, p_granted_by, p_granted_by, p_active_until, v_now, v_now,
+    case when p_granted_by = 'transfer' then v_now end
   )
   on conflict (user_id, entitlement) do update
   set
@@ -3673,6 +3734,106 @@ comment on function credits_private.grant_entitlement(uuid, text, timestamptz, t
 revoke all on function credits_private.grant_entitlement(uuid, text, timestamptz, text) from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/transfer_entitlements.sql
+-- transfer_entitlements: moves what users bought in a store to another user, entitlements alone.
+--
+-- What RevenueCat calls a TRANSFER. Credits stay with who claimed them, spent or not, and so do their refunds: otherwise
+-- buying, transferring and restoring would multiply them. A refund or a renewal of the purchase then moves the entitlement of
+-- who has it now.
+
+create or replace function credits_private.transfer_entitlements(
+  p_user_id uuid,
+  p_former uuid[],
+  p_store text,
+  p_environment text
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_former pg_catalog.uuid[] := array_remove(p_former, p_user_id);
+  v_names pg_catalog.text[];
+  v_grant pg_catalog.record;
+  v_user_id pg_catalog.uuid;
+begin
+  perform credits_private.lock_account(p_user_id);
+  with moved as (
+    update credits_private.purchase_claims as c
+    set entitled_user_id = nullif(p_user_id, c.user_id)
+    where c.store = p_store
+      and c.environment = p_environment
+      and (c.user_id = any (v_former) and c.entitled_user_id is null or c.entitled_user_id = any (v_former))
+    returning c.user_id, c.store, c.environment, c.transaction_id
+  )
+  select array_agg(distinct n.name) into v_names
+  from moved as m
+  join public.purchase_transactions as p
+    on p.user_id = m.user_id
+    and p.store = m.store
+    and p.environment = m.environment
+    and p.transaction_id = m.transaction_id
+  cross join lateral unnest(p.entitlements) as n (name);
+  for v_grant in
+    update public.user_entitlements as e
+    set granted_by = null
+    where e.user_id = any (v_former) and e.granted_by = 'transfer'
+    returning e.entitlement, e.granted_until
+  loop
+    perform credits_private.grant_entitlement(p_user_id, v_grant.entitlement, v_grant.granted_until, 'transfer');
+    v_names := v_names || v_grant.entitlement;
+  end loop;
+  for v_user_id in select distinct u.id from unnest(v_former || p_user_id) as u (id) order by u.id loop
+    perform credits_private.refresh_entitlements(v_user_id, coalesce(v_names, '{}'));
+  end loop;
+end;
+$$;
+
+comment on function credits_private.transfer_entitlements(uuid, uuid[], text, text) is
+  'Moves the entitlements of purchases in a store from some users to another. Credits stay.';
+
+revoke all on function credits_private.transfer_entitlements(uuid, uuid[], text, text) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/run_parked_events.sql
+-- run_parked_events: somebody has appeared; do what waited for them.
+--
+-- Called by a sign-up with the id of the new user, and when an event teaches a new name. The oldest come first, a hundred
+-- at a time; maintenance does the rest. Events that were done before there was a user come too: they may teach names.
+
+create or replace function credits_private.run_parked_events(
+  p_names text[]
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_event pg_catalog.record;
+begin
+  for v_event in
+    select e.provider, e.event_id
+    from credits_private.store_events as e
+    where (e.provider, e.event_id) in (
+        select p.provider, p.event_id from credits_private.store_event_names as p where p.name = any (p_names)
+      )
+      and (e.state = 'parked' or e.user_id is null)
+    order by e.received_at, e.provider, e.event_id
+    limit 100
+  loop
+    perform credits_private.run_store_event(v_event.provider, v_event.event_id);
+  end loop;
+end;
+$$;
+
+comment on function credits_private.run_parked_events(text[]) is
+  'Runs the events that are parked under these names.';
+
+revoke all on function credits_private.run_parked_events(text[]) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/run_due_events.sql
 -- run_due_events: tries the events that are due for another try, the longest waiting first.
 --
@@ -3689,7 +3850,7 @@ as $$
 declare
   v_report public.maintenance_report := row(0, 0, 0, 0, 0, 0);
   v_now pg_catalog.timestamptz := credits_private.now();
-  v_event record;
+  v_event pg_catalog.record;
   v_tried public.store_event;
 begin
   for v_event in
@@ -3742,6 +3903,7 @@ create or replace function credits_private.set_product(
 as $$
 declare
   v_row public.credit_products;
+  v_now constant pg_catalog.timestamptz := credits_private.now();
   v_wrong pg_catalog.text := case
     when (p_store ~ '^[a-z][a-z0-9_]{0,49}$') is not true then 'store'
     when (length(p_product_id) between 1 and 255) is not true then 'product_id'
@@ -3751,7 +3913,7 @@ declare
     when p_price_cents not between 0 and 1000000000000 then 'price_cents'
     when (p_price_cents is null) <> (p_currency is null) or p_currency !~ '^[A-Z]{3}$' then 'currency'
     when length(p_entitlement) not between 1 and 100 then 'entitlement'
-    when p_expires_after not between '1 hour' and '100 years' then 'expires_after'
+    when credits_private.in_utc(v_now, p_expires_after) - v_now not between '1 hour' and '36525 days' then 'expires_after'
     when p_active_to <= p_active_from then 'active_to'
   end;
 begin
@@ -3954,7 +4116,7 @@ grant execute on function public.reserve_credits_for(uuid, bigint, interval, tex
 -- from sql/credits/rpc/capture_hold_for.sql
 -- capture_hold_for: a service spends what it had set aside, whole or in part; the rest goes free.
 --
--- Once a hold. With the same idempotency key it answers with the same ledger row again.
+-- Once a hold. The same call again, with its idempotency key or without one, answers with the same ledger row.
 
 create or replace function public.capture_hold_for(
   user_id uuid,
@@ -3976,7 +4138,7 @@ end;
 $$;
 
 comment on function public.capture_hold_for(uuid, uuid, bigint, text, jsonb, text) is
-  'Spend a hold. amount: credits, at most what is held, or null for all of it. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found or hold_not_found, PT409 hold_not_active, PT422 idempotency_key_reused, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
+  'Spend a hold. amount: credits, at most what is held, or null for all of it. Returns the ledger row; the same call returns the same row again. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found or hold_not_found, PT409 hold_not_active, PT422 idempotency_key_reused, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
 
 revoke all on function public.capture_hold_for(uuid, uuid, bigint, text, jsonb, text)
   from public, anon, authenticated, service_role;
@@ -4062,8 +4224,8 @@ begin
     perform credits_private.lock_account(user_id);
     perform credits_private.settle_account(user_id);
   else
-    -- whoever gains the entitlement just now is either seen here or sees this grant
-    lock table public.user_entitlements in share mode;
+    -- whoever gains the entitlement just now is either seen here or sees this grant; and one call comes after another
+    lock table public.user_entitlements in share row exclusive mode;
   end if;
   v_now := credits_private.now();
   select g.* into v_old
@@ -4186,8 +4348,6 @@ create or replace function public.set_alert_for(
   security definer
   set search_path = ''
 as $$
-declare
-  v_account public.user_credits;
 begin
   if abs(alert_below::numeric) > 9007199254740991 then
     raise exception using
@@ -4199,9 +4359,8 @@ begin
   perform credits_private.lock_account(user_id);
   update public.user_credits as a
   set alert_below = set_alert_for.alert_below
-  where a.user_id = set_alert_for.user_id
-  returning a.* into v_account;
-  return v_account;
+  where a.user_id = set_alert_for.user_id;
+  return credits_private.read_account(user_id);
 end;
 $$;
 
@@ -4231,8 +4390,9 @@ create or replace function public.claim_outbox(
 as $$
 declare
   v_now pg_catalog.timestamptz := credits_private.now();
+  v_until pg_catalog.timestamptz := credits_private.in_utc(v_now, lease);
 begin
-  if (max_items between 1 and 1000) is not true or (lease between '1 second' and '1 day') is not true then
+  if (max_items between 1 and 1000) is not true or (v_until - v_now between '1 second' and '1 day') is not true then
     raise exception using
       errcode = '22023',
       message = 'invalid_argument',
@@ -4250,7 +4410,7 @@ begin
   ),
   claimed as (
     update credits_private.outbox as o
-    set claimable_at = v_now + lease, attempts = o.attempts + 1
+    set claimable_at = v_until, attempts = o.attempts + 1
     from due as d
     where o.id = d.id
     returning o.*
@@ -4483,6 +4643,133 @@ create or replace trigger post_transaction
 
 comment on trigger post_transaction on public.credit_transactions is
   'A row without seq is numbered and moves the balance; a numbered row is taken as it is.';
+-- end
+
+-- from sql/credits/triggers/remove_purchases.sql
+-- remove_purchases: what an account that has just gone leaves of its purchases.
+--
+-- Purchases, entitlements and names go with it. Claims stay, closed and without the user, so that nobody is credited
+-- for the same transactions again; events keep their figures and lose their bodies, which name people. An entitlement
+-- that was transferred stays with who has it.
+
+create or replace function credits_private.remove_purchases()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_name pg_catalog.text := old.user_id::pg_catalog.text;
+  v_others pg_catalog.text[] := array(select c.name from credits_private.store_customers as c where c.user_id = old.user_id);
+  v_nobody constant pg_catalog.text := '00000000-0000-0000-0000-000000000000';
+  v_other pg_catalog.text;
+  v_body pg_catalog.text;
+  v_event pg_catalog.record;
+  v_given pg_catalog.record;
+begin
+  for v_given in
+    select c.entitled_user_id as user_id, n.name, max(coalesce(p.entitled_until, 'infinity')) as until
+    from credits_private.purchase_claims as c
+    join public.purchase_transactions as p
+      on p.user_id = c.user_id
+      and p.store = c.store
+      and p.environment = c.environment
+      and p.transaction_id = c.transaction_id
+    cross join lateral unnest(p.entitlements) as n (name)
+    where c.user_id = old.user_id and c.entitled_user_id is not null and p.status = 'completed'
+    group by c.entitled_user_id, n.name
+    order by c.entitled_user_id, n.name
+  loop
+    update public.user_entitlements as e
+    set
+      granted_by = coalesce(e.granted_by, 'transfer'),
+      granted_until = nullif(
+        greatest(v_given.until, case when e.granted_by is not null then coalesce(e.granted_until, 'infinity') end),
+        'infinity'
+      )
+    where e.user_id = v_given.user_id and e.entitlement = v_given.name;
+    perform credits_private.refresh_entitlements(v_given.user_id, array[v_given.name]);
+  end loop;
+  delete from public.user_entitlements as e where e.user_id = old.user_id;
+  delete from public.purchase_transactions as p where p.user_id = old.user_id;
+  update credits_private.purchase_claims as c
+  set user_id = null, is_closed = true
+  where c.user_id = old.user_id;
+  update credits_private.purchase_claims as c
+  set entitled_user_id = '00000000-0000-0000-0000-000000000000'
+  where c.entitled_user_id = old.user_id;
+  for v_event in
+    select e.provider, e.event_id from credits_private.store_events as e where e.user_id = old.user_id
+    union
+    select n.provider, n.event_id from credits_private.store_event_names as n where n.name = v_name
+    union
+    select n.provider, n.event_id from credits_private.store_event_names as n where n.name = any (v_others)
+  loop
+    -- what may be somebody else's goes on, with no name of this user
+    select regexp_replace(e.body::pg_catalog.text, v_name, v_nobody, 'gi')
+    into v_body
+    from credits_private.store_events as e
+    where e.provider = v_event.provider and e.event_id = v_event.event_id;
+    foreach v_other in array v_others loop
+      v_body := replace(v_body, v_other, v_nobody);
+    end loop;
+    update credits_private.store_events as e
+    set body = v_body::pg_catalog.json, retry_at = credits_private.now()
+    where e.provider = v_event.provider
+      and e.event_id = v_event.event_id
+      and e.user_id is null
+      and e.state in ('pending', 'parked', 'failed')
+      and exists (
+        select
+        from credits_private.store_event_names as n
+        where n.provider = e.provider
+          and n.event_id = e.event_id
+          and n.name <> v_name
+          and exists (
+            select
+            from auth.users as u
+            where u.id = case when n.name like '________-____-____-____-____________' then n.name::pg_catalog.uuid end
+          )
+      );
+    if found then
+      delete from credits_private.store_event_names as n
+      where n.name = any (v_name || v_others) and n.provider = v_event.provider and n.event_id = v_event.event_id;
+      continue;
+    end if;
+    update credits_private.store_events as e
+    set
+      user_id = null,
+      retry_at = null,
+      state = case when e.state in ('pending', 'parked') then 'ignored' else e.state end,
+      reason = case when e.state in ('pending', 'parked') then 'account_closed' else e.reason end,
+      body = null,
+      body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
+    where e.provider = v_event.provider and e.event_id = v_event.event_id;
+    delete from credits_private.store_event_names as n
+    where n.provider = v_event.provider and n.event_id = v_event.event_id;
+  end loop;
+  delete from credits_private.store_customers as c where c.user_id = old.user_id;
+  update credits_private.settings as s
+  set value = array_to_string(array_remove(string_to_array(s.value, ','), v_name), ',')
+  where s.name = 'sandbox_users' and strpos(s.value, v_name) > 0;
+  return null;
+end;
+$$;
+
+comment on function credits_private.remove_purchases() is
+  'Trigger on user_credits: removes purchases and entitlements of a deleted account, closes its claims, and empties its events.';
+
+revoke all on function credits_private.remove_purchases() from public, anon, authenticated, service_role;
+
+create or replace trigger remove_purchases
+  after delete on public.user_credits
+  for each row
+  execute function credits_private.remove_purchases();
+
+alter table public.user_credits enable always trigger remove_purchases;
+
+comment on trigger remove_purchases on public.user_credits is
+  'Purchases go with their account; claims stay without it.';
 -- end
 
 -- from sql/credits/triggers/remove_lots.sql

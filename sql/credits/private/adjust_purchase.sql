@@ -1,6 +1,6 @@
 -- adjust_purchase: posts a clawback, or its reversal, and sees to the lots.
 --
--- A clawback takes from the lot of its own purchase first. Credits of that lot which have expired are put back
+-- A clawback takes from the lot of its own purchase first, held or not. Credits of that lot which have expired are put back
 -- before, or they would be taken twice, and a refund that comes late would leave another balance than one in time.
 -- A reversal gives back to where the clawbacks took from. The caller holds the lock of the balance.
 
@@ -18,6 +18,8 @@ declare
   v_row public.credit_transactions;
   v_lot credits_private.credit_lots;
   v_expired bigint;
+  v_left bigint;
+  v_held pg_catalog.record;
 begin
   perform credits_private.settle_account(p_purchase.user_id);
   if p_change > 0 then
@@ -54,12 +56,34 @@ begin
   v_row := credits_private.post(
     p_purchase.user_id, 'clawback', p_change, p_description, credits_private.name_purchase(p_purchase), null
   );
-  if v_lot.remaining > 0 then
-    insert into credits_private.lot_allocations (user_id, origin_seq, seq, lot_seq, amount)
-    values (p_purchase.user_id, p_purchase.seq, v_row.seq, p_purchase.seq, -least(v_lot.remaining, -p_change));
+  if v_lot.seq is not null then
+    v_left := -p_change - least(v_lot.remaining, -p_change);
     update credits_private.credit_lots as l
-    set remaining = v_lot.remaining - least(v_lot.remaining, -p_change)
+    set remaining = greatest(v_lot.remaining + p_change, 0)
     where l.user_id = p_purchase.user_id and l.seq = p_purchase.seq;
+    -- next what holds have of this very lot: they stay, and stand on credits that never expire
+    for v_held in
+      select p.hold_id, p.amount
+      from credits_private.hold_lots as p
+      join public.credit_holds as h on h.user_id = p.user_id and h.id = p.hold_id
+      where p.user_id = p_purchase.user_id and p.lot_seq = p_purchase.seq
+      order by h.created_at, h.id
+    loop
+      exit when v_left = 0;
+      if v_held.amount > v_left then
+        update credits_private.hold_lots as p
+        set amount = p.amount - v_left
+        where p.user_id = p_purchase.user_id and p.hold_id = v_held.hold_id and p.lot_seq = p_purchase.seq;
+      else
+        delete from credits_private.hold_lots as p
+        where p.user_id = p_purchase.user_id and p.hold_id = v_held.hold_id and p.lot_seq = p_purchase.seq;
+      end if;
+      v_left := v_left - least(v_left, v_held.amount);
+    end loop;
+    if v_left < -p_change then
+      insert into credits_private.lot_allocations (user_id, origin_seq, seq, lot_seq, amount)
+      values (p_purchase.user_id, p_purchase.seq, v_row.seq, p_purchase.seq, p_change + v_left);
+    end if;
   end if;
   perform credits_private.cover_debt(p_purchase.user_id, p_purchase.seq, v_row.seq);
 end;

@@ -1,7 +1,8 @@
 -- capture_hold: the engine of capture_hold_for.
 --
 -- The credits were set aside, so they are taken even where a clawback has taken the balance meanwhile: that is
--- debt. What is not captured goes free. The key decides whether this is the capture that was made already.
+-- debt. What is not captured goes free. The key decides whether this is the capture that was made already; a call
+-- without one means the hold itself, and the same call again is the same capture.
 
 create or replace function credits_private.capture_hold(
   p_user_id uuid,
@@ -20,13 +21,24 @@ declare
   v_account public.user_credits;
   v_hold public.credit_holds;
   v_row public.credit_transactions;
+  -- one of our own, which no user can have taken before
+  v_key pg_catalog.text := coalesce(p_idempotency_key, 'credits:capture:' || p_hold_id);
 begin
   perform credits_private.check_entry(coalesce(p_amount, 1), p_description, p_metadata, p_idempotency_key);
   perform credits_private.lock_account(p_user_id);
   v_hold := credits_private.find_hold(p_user_id, p_hold_id);
-  v_row := credits_private.find_replay(
-    p_user_id, 'consumption', -coalesce(p_amount, v_hold.amount), p_description, p_metadata, p_idempotency_key, p_hold_id
-  );
+  if p_idempotency_key is null then
+    select t.* into v_row
+    from public.credit_transactions as t
+    where t.user_id = p_user_id
+      and t.idempotency_key = v_key
+      and (t.amount, t.description, t.metadata)
+        is not distinct from (-coalesce(p_amount, v_hold.amount), p_description, p_metadata);
+  else
+    v_row := credits_private.find_replay(
+      p_user_id, 'consumption', -coalesce(p_amount, v_hold.amount), p_description, p_metadata, v_key, p_hold_id
+    );
+  end if;
   if v_row.seq is not null then
     return v_row;
   end if;
@@ -43,7 +55,7 @@ begin
       hint = 'No more can be captured than is held.';
   end if;
   v_row := credits_private.post(
-    p_user_id, 'consumption', -coalesce(p_amount, v_hold.amount), p_description, p_metadata, p_idempotency_key,
+    p_user_id, 'consumption', -coalesce(p_amount, v_hold.amount), p_description, p_metadata, v_key,
     least(credits_private.now(), v_account.next_due_at - pg_catalog.interval '1 microsecond'), true
   );
   perform credits_private.end_hold(v_hold, 'captured', v_row.created_at, v_row);

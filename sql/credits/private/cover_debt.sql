@@ -18,7 +18,7 @@ as $$
 declare
   v_debt bigint;
   v_part bigint;
-  v_lot record;
+  v_lot pg_catalog.record;
 begin
   select (
     coalesce(

@@ -18,7 +18,7 @@ declare
   v_hold public.credit_holds;
   v_left bigint := coalesce(-p_capture.amount, 0);
   v_part bigint;
-  v_lot record;
+  v_lot pg_catalog.record;
 begin
   update public.user_credits as a
   set credits_held = a.credits_held - p_hold.amount

@@ -15,7 +15,7 @@ create or replace function credits_private.expire_lots(
   set search_path = ''
 as $$
 declare
-  v_lot record;
+  v_lot pg_catalog.record;
   v_row public.credit_transactions;
   v_rows integer := 0;
 begin

@@ -47,7 +47,15 @@ begin
       credits_private.period_start(g.period, p_at) as period,
       least(g.ends_at, e.active_until) as until
   ) as b
-  cross join lateral (select greatest(b.period, g.starts_at, e.active_since) as at) as s
+  cross join lateral (
+    select greatest(
+      b.period,
+      g.starts_at,
+      e.active_since,
+      -- who had it before has had the credits of this period
+      case when e.transferred_at >= b.period then credits_private.period_after(g.period, p_at) end
+    ) as at
+  ) as s
   cross join lateral (
     select
       p.next_period,

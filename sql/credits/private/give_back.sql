@@ -21,7 +21,7 @@ as $$
 declare
   v_left bigint := p_amount;
   v_part bigint;
-  v_lot record;
+  v_lot pg_catalog.record;
 begin
   select p_taken - coalesce(sum(-t.amount), 0)::bigint
   into v_part

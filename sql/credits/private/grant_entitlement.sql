@@ -25,10 +25,12 @@ begin
   perform credits_private.lock_account(p_user_id);
   v_now := credits_private.now();
   insert into public.user_entitlements as e (
-    user_id, entitlement, active_until, source, granted_by, granted_until, updated_at, active_since
+    user_id, entitlement, active_until, source, granted_by, granted_until, updated_at, active_since,
+    transferred_at
   )
   values (
-    p_user_id, p_entitlement, p_active_until, p_granted_by, p_granted_by, p_active_until, v_now, v_now
+    p_user_id, p_entitlement, p_active_until, p_granted_by, p_granted_by, p_active_until, v_now, v_now,
+    case when p_granted_by = 'transfer' then v_now end
   )
   on conflict (user_id, entitlement) do update
   set

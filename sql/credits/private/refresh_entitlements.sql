@@ -21,6 +21,7 @@ declare
   v_until pg_catalog.timestamptz;
   v_row public.user_entitlements;
   v_is_locked boolean := false;
+  v_is_transfer boolean;
   v_now pg_catalog.timestamptz := credits_private.now();
 begin
   if p_user_id = '00000000-0000-0000-0000-000000000000' then
@@ -40,10 +41,10 @@ begin
     end if;
   end if;
   foreach v_name in array p_entitlements loop
-    select b.store, b.until
-    into v_store, v_until
+    select b.store, b.until, b.is_transfer
+    into v_store, v_until, v_is_transfer
     from (
-      select p.store, coalesce(p.entitled_until, 'infinity') as until
+      select p.store, coalesce(p.entitled_until, 'infinity') as until, false as is_transfer
       from public.purchase_transactions as p
       join credits_private.purchase_claims as c
         on c.store = p.store and c.environment = p.environment and c.transaction_id = p.transaction_id
@@ -52,7 +53,7 @@ begin
         and v_name = any (p.entitlements)
         and coalesce(c.entitled_user_id, p_user_id) = p_user_id
       union all
-      select p.store, coalesce(p.entitled_until, 'infinity')
+      select p.store, coalesce(p.entitled_until, 'infinity'), true
       from credits_private.purchase_claims as c
       join public.purchase_transactions as p
         on p.user_id = c.user_id
@@ -61,13 +62,14 @@ begin
         and p.transaction_id = c.transaction_id
       where c.entitled_user_id = p_user_id and p.status = 'completed' and v_name = any (p.entitlements)
     ) as b
-    order by b.until desc, b.store
+    order by b.until desc, b.is_transfer, b.store
     limit 1;
     select e.* into v_row
     from public.user_entitlements as e
     where e.user_id = p_user_id and e.entitlement = v_name;
     if v_row.granted_by is not null and (v_until is null or v_until < coalesce(v_row.granted_until, 'infinity')) then
       v_store := v_row.granted_by;
+      v_is_transfer := v_row.granted_by = 'transfer';
       v_until := coalesce(v_row.granted_until, 'infinity');
     end if;
     if v_until is null then
@@ -75,14 +77,23 @@ begin
     elsif v_row.user_id is null
       or (v_row.active_until, v_row.source) is distinct from (nullif(v_until, 'infinity'), v_store)
     then
-      insert into public.user_entitlements as e (user_id, entitlement, active_until, source, updated_at, active_since)
-      values (p_user_id, v_name, nullif(v_until, 'infinity'), v_store, v_now, v_now)
+      insert into public.user_entitlements as e (
+        user_id, entitlement, active_until, source, updated_at, active_since, transferred_at
+      )
+      values (
+        p_user_id, v_name, nullif(v_until, 'infinity'), v_store, v_now, v_now, case when v_is_transfer then v_now end
+      )
       on conflict (user_id, entitlement) do update
       set
         active_until = excluded.active_until,
         source = excluded.source,
         updated_at = excluded.updated_at,
-        active_since = case when e.active_until <= v_now then v_now else e.active_since end;
+        active_since = case when e.active_until <= v_now then v_now else e.active_since end,
+        transferred_at = case
+          when not v_is_transfer then null
+          when e.active_until <= v_now then v_now
+          else e.transferred_at
+        end;
     end if;
   end loop;
   if v_is_locked then

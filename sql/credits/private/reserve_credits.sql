@@ -26,7 +26,8 @@ declare
   v_now pg_catalog.timestamptz;
 begin
   perform credits_private.check_entry(p_amount, p_description, p_metadata, p_idempotency_key);
-  if (p_expires_in between '1 second' and '30 days') is not true then
+  v_now := credits_private.now();
+  if (credits_private.in_utc(v_now, p_expires_in) - v_now between '1 second' and '30 days') is not true then
     raise exception using
       errcode = '22023',
       message = 'invalid_argument',

@@ -13,7 +13,7 @@ as $$
 declare
   v_report public.maintenance_report := row(0, 0, 0, 0, 0, 0);
   v_now pg_catalog.timestamptz := credits_private.now();
-  v_event record;
+  v_event pg_catalog.record;
   v_tried public.store_event;
 begin
   for v_event in

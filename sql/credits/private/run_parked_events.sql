@@ -12,7 +12,7 @@ create or replace function credits_private.run_parked_events(
   set search_path = ''
 as $$
 declare
-  v_event record;
+  v_event pg_catalog.record;
 begin
   for v_event in
     select e.provider, e.event_id

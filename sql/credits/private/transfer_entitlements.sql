@@ -18,7 +18,7 @@ as $$
 declare
   v_former pg_catalog.uuid[] := array_remove(p_former, p_user_id);
   v_names pg_catalog.text[];
-  v_grant record;
+  v_grant pg_catalog.record;
   v_user_id pg_catalog.uuid;
 begin
   perform credits_private.lock_account(p_user_id);

@@ -12,8 +12,6 @@ create or replace function public.set_alert_for(
   security definer
   set search_path = ''
 as $$
-declare
-  v_account public.user_credits;
 begin
   if abs(alert_below::numeric) > 9007199254740991 then
     raise exception using
@@ -25,9 +23,8 @@ begin
   perform credits_private.lock_account(user_id);
   update public.user_credits as a
   set alert_below = set_alert_for.alert_below
-  where a.user_id = set_alert_for.user_id
-  returning a.* into v_account;
-  return v_account;
+  where a.user_id = set_alert_for.user_id;
+  return credits_private.read_account(user_id);
 end;
 $$;
 

@@ -49,8 +49,8 @@ begin
     perform credits_private.lock_account(user_id);
     perform credits_private.settle_account(user_id);
   else
-    -- whoever gains the entitlement just now is either seen here or sees this grant
-    lock table public.user_entitlements in share mode;
+    -- whoever gains the entitlement just now is either seen here or sees this grant; and one call comes after another
+    lock table public.user_entitlements in share row exclusive mode;
   end if;
   v_now := credits_private.now();
   select g.* into v_old

@@ -13,6 +13,7 @@ create table public.user_entitlements (
   granted_until timestamptz,
   updated_at timestamptz not null,
   active_since timestamptz not null default credits_private.now(),
+  transferred_at timestamptz,
   constraint user_entitlements_pkey primary key (user_id, entitlement)
 );
 
@@ -34,6 +35,8 @@ comment on column public.user_entitlements.updated_at is
   'When the row was last changed.';
 comment on column public.user_entitlements.active_since is
   'Since when it has been active without a break.';
+comment on column public.user_entitlements.transferred_at is
+  'When it came by a transfer, null where it did not: its recurring grants follow with the next period.';
 
 alter table public.user_entitlements enable row level security;
 

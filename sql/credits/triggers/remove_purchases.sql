@@ -16,8 +16,8 @@ declare
   v_nobody constant pg_catalog.text := '00000000-0000-0000-0000-000000000000';
   v_other pg_catalog.text;
   v_body pg_catalog.text;
-  v_event record;
-  v_given record;
+  v_event pg_catalog.record;
+  v_given pg_catalog.record;
 begin
   for v_given in
     select c.entitled_user_id as user_id, n.name, max(coalesce(p.entitled_until, 'infinity')) as until
