@@ -182,6 +182,7 @@ class UserEntitlement(Result):
     granted_until: datetime | None
     updated_at: datetime
     active_since: datetime
+    transferred_at: datetime | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

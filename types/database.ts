@@ -77,14 +77,14 @@ export type Database = {
                   ]
                 },"user_entitlements": {
                   Row: {
-                    "active_since": string,"active_until": string | null,"entitlement": string,"granted_by": string | null,"granted_until": string | null,"source": string,"updated_at": string,"user_id": string
+                    "active_since": string,"active_until": string | null,"entitlement": string,"granted_by": string | null,"granted_until": string | null,"source": string,"transferred_at": string | null,"updated_at": string,"user_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "active_since"?: string,"active_until"?: string | null,"entitlement": string,"granted_by"?: string | null,"granted_until"?: string | null,"source": string,"updated_at": string,"user_id": string
+                    "active_since"?: string,"active_until"?: string | null,"entitlement": string,"granted_by"?: string | null,"granted_until"?: string | null,"source": string,"transferred_at"?: string | null,"updated_at": string,"user_id": string
                   }
                   Update: {
-                    "active_since"?: string,"active_until"?: string | null,"entitlement"?: string,"granted_by"?: string | null,"granted_until"?: string | null,"source"?: string,"updated_at"?: string,"user_id"?: string
+                    "active_since"?: string,"active_until"?: string | null,"entitlement"?: string,"granted_by"?: string | null,"granted_until"?: string | null,"source"?: string,"transferred_at"?: string | null,"updated_at"?: string,"user_id"?: string
                   }
                   Relationships: [
                     
@@ -353,6 +353,7 @@ export type Database = {
 "granted_by": string | null,
 "granted_until": string | null,
 "source": string,
+"transferred_at": string | null,
 "updated_at": string,
 "user_id": string
             }

@@ -910,6 +910,39 @@ comment on function credits_private.in_utc(timestamptz, interval) is
 revoke all on function credits_private.in_utc(timestamptz, interval) from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/lasts_between.sql
+-- lasts_between: is an interval as long as two others allow, counted from now?
+--
+-- Intervals compare as if every month had 30 days; a calendar does not. So both are asked: the interval itself, which keeps
+-- what no calendar holds away, and the instant that it leads to.
+
+create or replace function credits_private.lasts_between(
+  p_interval interval,
+  p_least interval,
+  p_most interval
+)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_now pg_catalog.timestamptz;
+begin
+  if (p_interval between p_least and p_most) is not true then
+    return false;
+  end if;
+  v_now := credits_private.now();
+  return credits_private.in_utc(v_now, p_interval) - v_now between p_least and p_most;
+end;
+$$;
+
+comment on function credits_private.lasts_between(interval, interval, interval) is
+  'Whether an interval that begins now lasts at least p_least and at most p_most; false for null.';
+
+revoke all on function credits_private.lasts_between(interval, interval, interval) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/find_grants.sql
 -- find_grants: the recurring grants of a user, as they stand at an instant.
 --
@@ -1935,8 +1968,7 @@ declare
   v_now pg_catalog.timestamptz;
 begin
   perform credits_private.check_entry(p_amount, p_description, p_metadata, p_idempotency_key);
-  v_now := credits_private.now();
-  if (credits_private.in_utc(v_now, p_expires_in) - v_now between '1 second' and '30 days') is not true then
+  if not credits_private.lasts_between(p_expires_in, '1 second', '30 days') then
     raise exception using
       errcode = '22023',
       message = 'invalid_argument',
@@ -2282,7 +2314,7 @@ end;
 $$;
 
 comment on function credits_private.tell_holders(integer) is
-  'Puts new grants of an entitlement into next_due_at of its holders, at most p_limit of them each.';
+  'Puts new grants of an entitlement into next_due_at of its holders, at most p_limit of them each (null for all).';
 
 revoke all on function credits_private.tell_holders(integer) from public, anon, authenticated, service_role;
 -- end
@@ -3903,7 +3935,6 @@ create or replace function credits_private.set_product(
 as $$
 declare
   v_row public.credit_products;
-  v_now constant pg_catalog.timestamptz := credits_private.now();
   v_wrong pg_catalog.text := case
     when (p_store ~ '^[a-z][a-z0-9_]{0,49}$') is not true then 'store'
     when (length(p_product_id) between 1 and 255) is not true then 'product_id'
@@ -3913,7 +3944,8 @@ declare
     when p_price_cents not between 0 and 1000000000000 then 'price_cents'
     when (p_price_cents is null) <> (p_currency is null) or p_currency !~ '^[A-Z]{3}$' then 'currency'
     when length(p_entitlement) not between 1 and 100 then 'entitlement'
-    when credits_private.in_utc(v_now, p_expires_after) - v_now not between '1 hour' and '36525 days' then 'expires_after'
+    when p_expires_after is not null and not credits_private.lasts_between(p_expires_after, '1 hour', '36525 days')
+      then 'expires_after'
     when p_active_to <= p_active_from then 'active_to'
   end;
 begin
@@ -4267,7 +4299,7 @@ begin
   if user_id is not null then
     perform credits_private.set_due(user_id);
   else
-    perform credits_private.tell_holders(10000);
+    perform credits_private.tell_holders(null);
   end if;
   return credits_private.show_grant(v_grant);
 end;
@@ -4390,9 +4422,8 @@ create or replace function public.claim_outbox(
 as $$
 declare
   v_now pg_catalog.timestamptz := credits_private.now();
-  v_until pg_catalog.timestamptz := credits_private.in_utc(v_now, lease);
 begin
-  if (max_items between 1 and 1000) is not true or (v_until - v_now between '1 second' and '1 day') is not true then
+  if (max_items between 1 and 1000) is not true or not credits_private.lasts_between(lease, '1 second', '1 day') then
     raise exception using
       errcode = '22023',
       message = 'invalid_argument',
@@ -4410,7 +4441,7 @@ begin
   ),
   claimed as (
     update credits_private.outbox as o
-    set claimable_at = v_until, attempts = o.attempts + 1
+    set claimable_at = credits_private.in_utc(v_now, lease), attempts = o.attempts + 1
     from due as d
     where o.id = d.id
     returning o.*
@@ -4787,6 +4818,9 @@ begin
   delete from credits_private.lot_allocations as t where t.user_id = old.user_id;
   delete from credits_private.credit_lots as l where l.user_id = old.user_id;
   delete from credits_private.recurring_grants as g where g.user_id = old.user_id and g.entitlement is null;
+  update credits_private.recurring_grants as g
+  set told_to = '00000000-0000-0000-0000-000000000000'
+  where g.told_to = old.user_id;
   delete from credits_private.due_accounts as d where d.user_id = old.user_id;
   delete from credits_private.outbox as o where o.user_id = old.user_id;
   return null;

@@ -60,6 +60,7 @@
 \ir private/period_start.sql
 \ir private/period_after.sql
 \ir private/in_utc.sql
+\ir private/lasts_between.sql
 \ir private/find_grants.sql
 \ir private/next_end.sql
 \ir private/due_by.sql

@@ -130,7 +130,9 @@ def purchase(**columns: Any) -> dict[str, Any]:
 def entitlement(**columns: Any) -> dict[str, Any]:
     """What a pack gave to bob, if nothing else is said."""
     figures = {"user_id": "bob", "entitlement": "pro", "active_until": None, "source": "app_store", "updated_at": "now"}
-    return figures | {"granted_by": None, "granted_until": None, "active_since": "now"} | columns
+    return (
+        figures | {"granted_by": None, "granted_until": None, "active_since": "now", "transferred_at": None} | columns
+    )
 
 
 def revenuecat_event(user: str = "ada", **fields: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 -- expiry the same hold; anything else hears in which state it is.
 
 begin;
-select plan(25);
+select plan(26);
 
 create or replace function credits_private.now()
   returns timestamptz
@@ -66,6 +66,11 @@ select throws_ok(
   $$ select public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 3, 'Done', '{"n": 1}', 'done-1') $$, 'PT422', 'idempotency_key_reused', 'Nor one without a hold.'
 );
 select is(
+  (public.capture_hold_for('ada00000-0000-4000-8000-000000000000', pg_temp.hold('keyless'))).seq,
+  (select h.seq from public.credit_holds as h where h.id = pg_temp.hold('keyless')),
+  'The same call without a key is the same capture.'
+);
+select is(
   pg_temp.refusal(format('select public.%s', call)),
   jsonb_build_object('hold_not_active', jsonb_build_object('state', state, 'hold_id', pg_temp.hold(name))), what
 )
@@ -73,7 +78,7 @@ from (
   values
     ($$capture_hold_for('ada00000-0000-4000-8000-000000000000', pg_temp.hold('captured'), 3, 'Done', '{"n": 1}', 'done-2')$$, 'captured', 'captured', 'With another key a hold is not captured twice.'),
     ($$capture_hold_for('ada00000-0000-4000-8000-000000000000', pg_temp.hold('captured'), 1)$$, 'captured', 'captured', 'Nor without one.'),
-    ($$capture_hold_for('ada00000-0000-4000-8000-000000000000', pg_temp.hold('keyless'))$$, 'keyless', 'captured', 'Nor where the first had none.'),
+    ($$capture_hold_for('ada00000-0000-4000-8000-000000000000', pg_temp.hold('keyless'), 1)$$, 'keyless', 'captured', 'Nor of another amount where the first had none.'),
     ($$capture_hold_for('ada00000-0000-4000-8000-000000000000', pg_temp.hold('released'))$$, 'released', 'released', 'What was released is not captured.'),
     ($$release_hold_for('ada00000-0000-4000-8000-000000000000', pg_temp.hold('captured'))$$, 'captured', 'captured', 'What was captured is not released.')
 ) as calls (call, name, state, what);

@@ -26,8 +26,7 @@ declare
   v_now pg_catalog.timestamptz;
 begin
   perform credits_private.check_entry(p_amount, p_description, p_metadata, p_idempotency_key);
-  v_now := credits_private.now();
-  if (credits_private.in_utc(v_now, p_expires_in) - v_now between '1 second' and '30 days') is not true then
+  if not credits_private.lasts_between(p_expires_in, '1 second', '30 days') then
     raise exception using
       errcode = '22023',
       message = 'invalid_argument',

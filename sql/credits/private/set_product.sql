@@ -22,7 +22,6 @@ create or replace function credits_private.set_product(
 as $$
 declare
   v_row public.credit_products;
-  v_now constant pg_catalog.timestamptz := credits_private.now();
   v_wrong pg_catalog.text := case
     when (p_store ~ '^[a-z][a-z0-9_]{0,49}$') is not true then 'store'
     when (length(p_product_id) between 1 and 255) is not true then 'product_id'
@@ -32,7 +31,8 @@ declare
     when p_price_cents not between 0 and 1000000000000 then 'price_cents'
     when (p_price_cents is null) <> (p_currency is null) or p_currency !~ '^[A-Z]{3}$' then 'currency'
     when length(p_entitlement) not between 1 and 100 then 'entitlement'
-    when credits_private.in_utc(v_now, p_expires_after) - v_now not between '1 hour' and '36525 days' then 'expires_after'
+    when p_expires_after is not null and not credits_private.lasts_between(p_expires_after, '1 hour', '36525 days')
+      then 'expires_after'
     when p_active_to <= p_active_from then 'active_to'
   end;
 begin

@@ -71,6 +71,6 @@ end;
 $$;
 
 comment on function credits_private.tell_holders(integer) is
-  'Puts new grants of an entitlement into next_due_at of its holders, at most p_limit of them each.';
+  'Puts new grants of an entitlement into next_due_at of its holders, at most p_limit of them each (null for all).';
 
 revoke all on function credits_private.tell_holders(integer) from public, anon, authenticated, service_role;

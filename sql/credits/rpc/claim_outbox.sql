@@ -16,9 +16,8 @@ create or replace function public.claim_outbox(
 as $$
 declare
   v_now pg_catalog.timestamptz := credits_private.now();
-  v_until pg_catalog.timestamptz := credits_private.in_utc(v_now, lease);
 begin
-  if (max_items between 1 and 1000) is not true or (v_until - v_now between '1 second' and '1 day') is not true then
+  if (max_items between 1 and 1000) is not true or not credits_private.lasts_between(lease, '1 second', '1 day') then
     raise exception using
       errcode = '22023',
       message = 'invalid_argument',
@@ -36,7 +35,7 @@ begin
   ),
   claimed as (
     update credits_private.outbox as o
-    set claimable_at = v_until, attempts = o.attempts + 1
+    set claimable_at = credits_private.in_utc(v_now, lease), attempts = o.attempts + 1
     from due as d
     where o.id = d.id
     returning o.*

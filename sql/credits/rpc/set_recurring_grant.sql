@@ -92,7 +92,7 @@ begin
   if user_id is not null then
     perform credits_private.set_due(user_id);
   else
-    perform credits_private.tell_holders(10000);
+    perform credits_private.tell_holders(null);
   end if;
   return credits_private.show_grant(v_grant);
 end;

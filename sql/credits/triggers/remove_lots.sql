@@ -12,6 +12,9 @@ begin
   delete from credits_private.lot_allocations as t where t.user_id = old.user_id;
   delete from credits_private.credit_lots as l where l.user_id = old.user_id;
   delete from credits_private.recurring_grants as g where g.user_id = old.user_id and g.entitlement is null;
+  update credits_private.recurring_grants as g
+  set told_to = '00000000-0000-0000-0000-000000000000'
+  where g.told_to = old.user_id;
   delete from credits_private.due_accounts as d where d.user_id = old.user_id;
   delete from credits_private.outbox as o where o.user_id = old.user_id;
   return null;
