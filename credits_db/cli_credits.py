@@ -57,7 +57,7 @@ def explain_user(
 
 def interval(text: str) -> int:
     """The seconds of 30s, 5m, 1h or 1d."""
-    match = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text)
+    match = re.fullmatch(r"([1-9][0-9]{0,3})([smhd])", text)
     if not match:
         raise typer.BadParameter("An interval is a number with s, m, h or d, for instance 5m.")
     return int(match[1]) * _SECONDS[match[2]]

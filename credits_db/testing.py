@@ -72,17 +72,33 @@ def freeze(connection: psycopg.Connection[Any], at: datetime) -> Iterator[Clock]
     begun_here = connection.info.transaction_status == TransactionStatus.IDLE
     row = connection.execute("select pg_get_functiondef('credits_private.now()'::regprocedure)").fetchone()
     assert row  # noqa: S101
+    frozen_in = None
     try:
-        yield Clock(connection, at)
-    except BaseException:
-        if begun_here:  # also what the block left open or failed
-            connection.rollback()
-            connection.execute(row[0])
-            connection.commit()
-        elif connection.info.transaction_status != TransactionStatus.INERROR:
-            connection.execute(row[0])
+        clock = Clock(connection, at)
+        frozen_in = _transaction(connection)
+        yield clock
+    except BaseException as error:
+        try:
+            if begun_here:  # also what the block left open or failed
+                connection.rollback()
+                connection.execute(row[0])
+                connection.commit()
+            elif connection.info.transaction_status != TransactionStatus.INERROR:
+                connection.execute(row[0])
+        except psycopg.OperationalError as lost:
+            error.add_note(f"The clock of this database still stands: {lost}")
         raise
+    committed = _transaction(connection) != frozen_in
     connection.execute(row[0])
+    if committed:  # by the block, and so is its end
+        connection.commit()
+
+
+def _transaction(connection: psycopg.Connection[Any]) -> object:
+    """Which transaction of the caller's this is; None without one."""
+    if connection.info.transaction_status == TransactionStatus.IDLE and connection.autocommit:
+        return None
+    return connection.execute("select pg_current_xact_id()::text").fetchone()
 
 
 def sign_up(connection: psycopg.Connection[Any], email: str | None = None, **columns: object) -> UUID:

@@ -454,6 +454,9 @@ class Account:
             if lot and lot.free:
                 lot.free -= 1
                 purchase.taken.append(lot)
+            elif lot and (hold := next((hold for hold in self.holds if lot in hold.coins), None)):
+                hold.coins.remove(lot)  # it stays, and stands on credits that never expire
+                purchase.taken.append(lot)
             else:
                 self.rest -= 1
                 purchase.taken.append(None)

@@ -268,6 +268,7 @@ class Target:
               or abs(amount) > 1000000000000 or jsonb_typeof(metadata) <> 'object'
               or idempotency_key like 'credits:%' and idempotency_key <> 'credits:signup_bonus'
                 and (type <> 'purchase' or idempotency_key not like 'credits:purchase:%')
+                and (type <> 'consumption' or idempotency_key not like 'credits:capture:%')
                 and (type not in ('bonus', 'monthly_bonus') or idempotency_key not like 'credits:grant:user:%')
             """
         ).fetchone()

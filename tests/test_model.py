@@ -785,7 +785,7 @@ FAULTS: dict[str, tuple[str, str, str, Callable[[Ledger], object]]] = {
     ),
     "a clawback spares the lot that was bought": (
         "adjust_purchase",
-        "if v_lot.remaining > 0 then",
+        "if v_lot.seq is not null then",
         "if false then",
         lambda s: (s.add(0, 40, "bonus"), s.refund_purchase(s.buy(0, "season"), "a", None)),
     ),

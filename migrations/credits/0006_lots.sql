@@ -3212,6 +3212,7 @@ declare
   v_store pg_catalog.text;
   v_until pg_catalog.timestamptz;
   v_row public.user_entitlements;
+  v_has_grants boolean;
   v_is_locked boolean := false;
   v_is_transfer boolean;
   v_now pg_catalog.timestamptz := credits_private.now();
@@ -3220,7 +3221,8 @@ begin
     return;
   end if;
   perform pg_advisory_xact_lock(hashtextextended('credits_private.user_entitlements:' || p_user_id::pg_catalog.text, 0));
-  if exists (select from credits_private.recurring_grants as g where g.entitlement = any (p_entitlements)) then
+  v_has_grants := exists (select from credits_private.recurring_grants as g where g.entitlement = any (p_entitlements));
+  if v_has_grants then
     perform
     from public.user_credits as a
     join auth.users as u on u.id = a.user_id
@@ -3290,6 +3292,10 @@ begin
   end loop;
   if v_is_locked then
     perform credits_private.set_due(p_user_id);
+  elsif v_has_grants then
+    update credits_private.recurring_grants as g
+    set told_to = '00000000-0000-0000-0000-000000000000'
+    where g.entitlement = any (p_entitlements) and (g.ends_at > v_now) is not false;
   end if;
 end;
 $$;
@@ -3604,8 +3610,11 @@ begin
     set
       verified_at = coalesce(p.verified_at, case when p_fact.stage = 2 then v_now end),
       -- they last from the day on which they were paid for
-      credits_expire_at = p.credits_expire_at
-        + case when p.verified_at is null and p_fact.stage = 2 then v_now - p.created_at else '0' end,
+      credits_expire_at = case
+        when p.verified_at is null and p_fact.stage = 2
+          then credits_private.in_utc(p.credits_expire_at, v_now - p.created_at)
+        else p.credits_expire_at
+      end,
       status = case when p.status = 'pending' and p_fact.stage = 1 then 'failed' else p.status end,
       price_cents = least(
         p.price_cents, case when p_fact.currency = coalesce(p.currency, p_fact.currency) then p_fact.price_cents end
@@ -4252,6 +4261,19 @@ begin
         else 'rollover is true or false.'
       end;
   end if;
+  -- the same again changes nothing, and waits for nobody
+  select g.* into v_old
+  from credits_private.recurring_grants as g
+  where g.user_id = coalesce(set_recurring_grant.user_id, v_nobody)
+    and g.name = set_recurring_grant.name
+    and g.ends_at is null
+    and (g.entitlement, g.amount, g.period, g.rollover) is not distinct from (
+      set_recurring_grant.entitlement, set_recurring_grant.amount, set_recurring_grant.period,
+      set_recurring_grant.rollover
+    );
+  if found then
+    return credits_private.show_grant(v_old);
+  end if;
   if user_id is not null then
     perform credits_private.lock_account(user_id);
     perform credits_private.settle_account(user_id);
@@ -4266,7 +4288,8 @@ begin
   order by g.starts_at desc
   limit 1
   for update;
-  if (v_old.entitlement, v_old.amount, v_old.period, v_old.rollover) is not distinct from (entitlement, amount, period, rollover)
+  if (v_old.entitlement, v_old.amount, v_old.period, v_old.rollover)
+      is not distinct from (entitlement, amount, period, rollover)
     and v_old.ends_at is null
   then
     return credits_private.show_grant(v_old);
@@ -4492,7 +4515,7 @@ grant execute on function public.ack_outbox(uuid[]) to service_role;
 --
 -- Tries the store events that are pending or parked and due, then writes what has fallen due for balances:
 -- expiries, holds, recurring grants. Nothing needs it to be correct; it makes things happen sooner. Call it as
--- often and as parallel as you like: it never waits for a balance that somebody else holds, and what it leaves the
+-- often and as parallel as you like: but for a store event it waits for no balance that is busy, and what it leaves the
 -- next call finds. Where pg_cron is, it is called every minute (schedule_maintenance); elsewhere credits-db
 -- maintain does.
 
@@ -4862,7 +4885,7 @@ begin
     where t.user_id = new.user_id
       and t.seq = new.seq
       and t.type = 'purchase'
-      and t.metadata ->> 'store' in ('app_store', 'mac_app_store')
+      and lower(t.metadata ->> 'store') in ('app_store', 'mac_app_store')
   ) then
     raise exception using
       errcode = 'PT422',

@@ -63,8 +63,11 @@ begin
     set
       verified_at = coalesce(p.verified_at, case when p_fact.stage = 2 then v_now end),
       -- they last from the day on which they were paid for
-      credits_expire_at = p.credits_expire_at
-        + case when p.verified_at is null and p_fact.stage = 2 then v_now - p.created_at else '0' end,
+      credits_expire_at = case
+        when p.verified_at is null and p_fact.stage = 2
+          then credits_private.in_utc(p.credits_expire_at, v_now - p.created_at)
+        else p.credits_expire_at
+      end,
       status = case when p.status = 'pending' and p_fact.stage = 1 then 'failed' else p.status end,
       price_cents = least(
         p.price_cents, case when p_fact.currency = coalesce(p.currency, p_fact.currency) then p_fact.price_cents end

@@ -20,6 +20,7 @@ declare
   v_store pg_catalog.text;
   v_until pg_catalog.timestamptz;
   v_row public.user_entitlements;
+  v_has_grants boolean;
   v_is_locked boolean := false;
   v_is_transfer boolean;
   v_now pg_catalog.timestamptz := credits_private.now();
@@ -28,7 +29,8 @@ begin
     return;
   end if;
   perform pg_advisory_xact_lock(hashtextextended('credits_private.user_entitlements:' || p_user_id::pg_catalog.text, 0));
-  if exists (select from credits_private.recurring_grants as g where g.entitlement = any (p_entitlements)) then
+  v_has_grants := exists (select from credits_private.recurring_grants as g where g.entitlement = any (p_entitlements));
+  if v_has_grants then
     perform
     from public.user_credits as a
     join auth.users as u on u.id = a.user_id
@@ -98,6 +100,10 @@ begin
   end loop;
   if v_is_locked then
     perform credits_private.set_due(p_user_id);
+  elsif v_has_grants then
+    update credits_private.recurring_grants as g
+    set told_to = '00000000-0000-0000-0000-000000000000'
+    where g.entitlement = any (p_entitlements) and (g.ends_at > v_now) is not false;
   end if;
 end;
 $$;

@@ -45,6 +45,19 @@ begin
         else 'rollover is true or false.'
       end;
   end if;
+  -- the same again changes nothing, and waits for nobody
+  select g.* into v_old
+  from credits_private.recurring_grants as g
+  where g.user_id = coalesce(set_recurring_grant.user_id, v_nobody)
+    and g.name = set_recurring_grant.name
+    and g.ends_at is null
+    and (g.entitlement, g.amount, g.period, g.rollover) is not distinct from (
+      set_recurring_grant.entitlement, set_recurring_grant.amount, set_recurring_grant.period,
+      set_recurring_grant.rollover
+    );
+  if found then
+    return credits_private.show_grant(v_old);
+  end if;
   if user_id is not null then
     perform credits_private.lock_account(user_id);
     perform credits_private.settle_account(user_id);
@@ -59,7 +72,8 @@ begin
   order by g.starts_at desc
   limit 1
   for update;
-  if (v_old.entitlement, v_old.amount, v_old.period, v_old.rollover) is not distinct from (entitlement, amount, period, rollover)
+  if (v_old.entitlement, v_old.amount, v_old.period, v_old.rollover)
+      is not distinct from (entitlement, amount, period, rollover)
     and v_old.ends_at is null
   then
     return credits_private.show_grant(v_old);

@@ -16,7 +16,7 @@ begin
     where t.user_id = new.user_id
       and t.seq = new.seq
       and t.type = 'purchase'
-      and t.metadata ->> 'store' in ('app_store', 'mac_app_store')
+      and lower(t.metadata ->> 'store') in ('app_store', 'mac_app_store')
   ) then
     raise exception using
       errcode = 'PT422',
