@@ -217,6 +217,10 @@ comment on column public.user_credits.next_due_at is
 comment on column public.user_credits.last_hold_at is
   'When credits were last reserved; null for never.';
 
+-- by hand: sql/credits/tables/credit_transactions.sql d2cbb1b2fd6a551e
+alter table public.credit_transactions
+  alter column user_id set (n_distinct = -0.1);
+
 -- by hand: sql/credits/tables/purchase_transactions.sql fca128566339e846
 alter table public.purchase_transactions
   add column credits_expire_at timestamptz;
@@ -1350,7 +1354,8 @@ revoke all on function credits_private.cover_debt(uuid, bigint, bigint) from pub
 -- expire_lots: takes what is left in the lots that end by an instant, one ledger row a lot.
 --
 -- A row is dated when its credits were gone: at the end of the lot, or at p_from where they came back to it only
--- then (a refund, a hold that ended). Never makes a debt: no lot has credits while there is one (cover_debt).
+-- then (a refund, a hold that ended). One statement, so that the balance moves once for any number of lots. Never
+-- makes a debt: no lot has credits while there is one (cover_debt).
 
 create or replace function credits_private.expire_lots(
   p_user_id uuid,
@@ -1364,29 +1369,57 @@ create or replace function credits_private.expire_lots(
   set search_path = ''
 as $$
 declare
-  v_lot pg_catalog.record;
-  v_row public.credit_transactions;
-  v_rows integer := 0;
+  v_rows integer;
 begin
-  for v_lot in
-    select l.seq, l.remaining, greatest(l.expires_at, p_from) as at
+  with due as (
+    select l.seq, l.remaining, l.expires_at, greatest(l.expires_at, p_from) as at
     from credits_private.credit_lots as l
     where l.user_id = p_user_id and l.expired_at is null and l.expires_at <= p_until
     order by l.expires_at, l.seq
     limit p_limit
-  loop
+  ),
+  closed as (
     update credits_private.credit_lots as l
-    set remaining = 0, expired_at = v_lot.at
-    where l.user_id = p_user_id and l.seq = v_lot.seq;
-    if v_lot.remaining > 0 then
-      v_row := credits_private.post(
-        p_user_id, 'expiration', -v_lot.remaining, 'Credits expired', jsonb_build_object('lot', v_lot.seq), null, v_lot.at, true
-      );
-      insert into credits_private.lot_allocations (user_id, origin_seq, seq, lot_seq, amount)
-      values (p_user_id, v_row.seq, v_row.seq, v_lot.seq, v_row.amount);
-      v_rows := v_rows + 1;
-    end if;
-  end loop;
+    set remaining = 0, expired_at = d.at
+    from due as d
+    where l.user_id = p_user_id and l.seq = d.seq
+  ),
+  entries as (
+    select d.seq as lot_seq, d.remaining as amount, d.at, row_number() over w as place, sum(d.remaining) over w as total
+    from due as d
+    where d.remaining > 0
+    window w as (order by d.expires_at, d.seq)
+  ),
+  moved as (
+    update public.user_credits as a
+    set
+      credits_remaining = a.credits_remaining - s.total,
+      total_credits = a.total_credits - s.total,
+      last_seq = a.last_seq + s.places,
+      updated_at = s.at
+    from (
+      select count(*) as places, sum(e.amount)::bigint as total, max(e.at) as at
+      from entries as e
+      having count(*) > 0
+    ) as s
+    where a.user_id = p_user_id
+    returning a.last_seq - s.places as last_seq, a.credits_remaining + s.total as balance
+  ),
+  posted as (
+    insert into public.credit_transactions (
+      user_id, seq, amount, balance_after, created_at, type, description, metadata
+    )
+    select
+      p_user_id, m.last_seq + e.place, -e.amount, m.balance - e.total, e.at, 'expiration', 'Credits expired',
+      jsonb_build_object('lot', e.lot_seq)
+    from moved as m
+    cross join entries as e
+  )
+  insert into credits_private.lot_allocations (user_id, origin_seq, seq, lot_seq, amount)
+  select p_user_id, m.last_seq + e.place, m.last_seq + e.place, e.lot_seq, -e.amount
+  from moved as m
+  cross join entries as e;
+  get diagnostics v_rows = row_count;
   return v_rows;
 end;
 $$;
@@ -1590,18 +1623,27 @@ declare
   v_hold public.credit_holds;
   v_grant credits_private.due_grant;
   v_row public.credit_transactions;
+  v_has_grants boolean;
 begin
+  select exists (
+    select
+    from credits_private.recurring_grants as g
+    where g.user_id in (p_user_id, '00000000-0000-0000-0000-000000000000')
+  )
+  into v_has_grants;
   loop
     select h.* into v_hold
     from public.credit_holds as h
     where h.user_id = p_user_id and h.status = 'active' and h.expires_at <= v_now
     order by h.expires_at, h.created_at, h.id
     limit 1;
-    select g.* into v_grant
-    from credits_private.find_grants(p_user_id, v_now) as g
-    where g.is_due
-    order by g.at, g.key
-    limit 1;
+    if v_has_grants then
+      select g.* into v_grant
+      from credits_private.find_grants(p_user_id, v_now) as g
+      where g.is_due
+      order by g.at, g.key
+      limit 1;
+    end if;
     if v_grant.key is not null then
       -- a holder who was told late (tell_holders) has spent since: rows stay in the order of their dates
       v_grant.at := coalesce(

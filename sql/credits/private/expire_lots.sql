@@ -1,7 +1,8 @@
 -- expire_lots: takes what is left in the lots that end by an instant, one ledger row a lot.
 --
 -- A row is dated when its credits were gone: at the end of the lot, or at p_from where they came back to it only
--- then (a refund, a hold that ended). Never makes a debt: no lot has credits while there is one (cover_debt).
+-- then (a refund, a hold that ended). One statement, so that the balance moves once for any number of lots. Never
+-- makes a debt: no lot has credits while there is one (cover_debt).
 
 create or replace function credits_private.expire_lots(
   p_user_id uuid,
@@ -15,29 +16,57 @@ create or replace function credits_private.expire_lots(
   set search_path = ''
 as $$
 declare
-  v_lot pg_catalog.record;
-  v_row public.credit_transactions;
-  v_rows integer := 0;
+  v_rows integer;
 begin
-  for v_lot in
-    select l.seq, l.remaining, greatest(l.expires_at, p_from) as at
+  with due as (
+    select l.seq, l.remaining, l.expires_at, greatest(l.expires_at, p_from) as at
     from credits_private.credit_lots as l
     where l.user_id = p_user_id and l.expired_at is null and l.expires_at <= p_until
     order by l.expires_at, l.seq
     limit p_limit
-  loop
+  ),
+  closed as (
     update credits_private.credit_lots as l
-    set remaining = 0, expired_at = v_lot.at
-    where l.user_id = p_user_id and l.seq = v_lot.seq;
-    if v_lot.remaining > 0 then
-      v_row := credits_private.post(
-        p_user_id, 'expiration', -v_lot.remaining, 'Credits expired', jsonb_build_object('lot', v_lot.seq), null, v_lot.at, true
-      );
-      insert into credits_private.lot_allocations (user_id, origin_seq, seq, lot_seq, amount)
-      values (p_user_id, v_row.seq, v_row.seq, v_lot.seq, v_row.amount);
-      v_rows := v_rows + 1;
-    end if;
-  end loop;
+    set remaining = 0, expired_at = d.at
+    from due as d
+    where l.user_id = p_user_id and l.seq = d.seq
+  ),
+  entries as (
+    select d.seq as lot_seq, d.remaining as amount, d.at, row_number() over w as place, sum(d.remaining) over w as total
+    from due as d
+    where d.remaining > 0
+    window w as (order by d.expires_at, d.seq)
+  ),
+  moved as (
+    update public.user_credits as a
+    set
+      credits_remaining = a.credits_remaining - s.total,
+      total_credits = a.total_credits - s.total,
+      last_seq = a.last_seq + s.places,
+      updated_at = s.at
+    from (
+      select count(*) as places, sum(e.amount)::bigint as total, max(e.at) as at
+      from entries as e
+      having count(*) > 0
+    ) as s
+    where a.user_id = p_user_id
+    returning a.last_seq - s.places as last_seq, a.credits_remaining + s.total as balance
+  ),
+  posted as (
+    insert into public.credit_transactions (
+      user_id, seq, amount, balance_after, created_at, type, description, metadata
+    )
+    select
+      p_user_id, m.last_seq + e.place, -e.amount, m.balance - e.total, e.at, 'expiration', 'Credits expired',
+      jsonb_build_object('lot', e.lot_seq)
+    from moved as m
+    cross join entries as e
+  )
+  insert into credits_private.lot_allocations (user_id, origin_seq, seq, lot_seq, amount)
+  select p_user_id, m.last_seq + e.place, m.last_seq + e.place, e.lot_seq, -e.amount
+  from moved as m
+  cross join entries as e;
+  get diagnostics v_rows = row_count;
   return v_rows;
 end;
 $$;

@@ -21,18 +21,27 @@ declare
   v_hold public.credit_holds;
   v_grant credits_private.due_grant;
   v_row public.credit_transactions;
+  v_has_grants boolean;
 begin
+  select exists (
+    select
+    from credits_private.recurring_grants as g
+    where g.user_id in (p_user_id, '00000000-0000-0000-0000-000000000000')
+  )
+  into v_has_grants;
   loop
     select h.* into v_hold
     from public.credit_holds as h
     where h.user_id = p_user_id and h.status = 'active' and h.expires_at <= v_now
     order by h.expires_at, h.created_at, h.id
     limit 1;
-    select g.* into v_grant
-    from credits_private.find_grants(p_user_id, v_now) as g
-    where g.is_due
-    order by g.at, g.key
-    limit 1;
+    if v_has_grants then
+      select g.* into v_grant
+      from credits_private.find_grants(p_user_id, v_now) as g
+      where g.is_due
+      order by g.at, g.key
+      limit 1;
+    end if;
     if v_grant.key is not null then
       -- a holder who was told late (tell_holders) has spent since: rows stay in the order of their dates
       v_grant.at := coalesce(
