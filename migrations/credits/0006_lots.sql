@@ -217,9 +217,9 @@ comment on column public.user_credits.next_due_at is
 comment on column public.user_credits.last_hold_at is
   'When credits were last reserved; null for never.';
 
--- by hand: sql/credits/tables/credit_transactions.sql d2cbb1b2fd6a551e
+-- by hand: sql/credits/tables/credit_transactions.sql 0013dc2b27e41ac3
 alter table public.credit_transactions
-  alter column user_id set (n_distinct = -0.1);
+  alter column user_id set (n_distinct = -0.01);
 
 -- by hand: sql/credits/tables/purchase_transactions.sql fca128566339e846
 alter table public.purchase_transactions
@@ -918,7 +918,8 @@ revoke all on function credits_private.in_utc(timestamptz, interval) from public
 -- lasts_between: is an interval as long as two others allow, counted from now?
 --
 -- Intervals compare as if every month had 30 days; a calendar does not. So both are asked: the interval itself, which keeps
--- what no calendar holds away, and the instant that it leads to.
+-- what no calendar holds away, and the instant that it leads to. None of its parts is negative, or it would be another
+-- length in another month.
 
 create or replace function credits_private.lasts_between(
   p_interval interval,
@@ -933,7 +934,12 @@ as $$
 declare
   v_now pg_catalog.timestamptz;
 begin
-  if (p_interval between p_least and p_most) is not true then
+  if (p_interval between p_least and p_most) is not true
+    or least(
+      extract(year from p_interval), extract(month from p_interval), extract(day from p_interval),
+      extract(hour from p_interval), extract(minute from p_interval), extract(second from p_interval)
+    ) < 0
+  then
     return false;
   end if;
   v_now := credits_private.now();
@@ -1934,11 +1940,21 @@ begin
     p_user_id, 'refund', p_amount, p_description, p_metadata, p_idempotency_key, null
   );
   if v_row.seq is not null then
+    -- of this consumption; and all that was left is what left nothing
     if not exists (
       select
       from credits_private.lot_allocations as t
       where t.user_id = p_user_id and t.origin_seq = p_seq and t.seq = v_row.seq
-    ) then
+    )
+      or p_amount is null
+      and (
+        select sum(t.amount)
+        from credits_private.lot_allocations as t
+        where t.user_id = p_user_id and t.origin_seq = p_seq and t.seq <> p_seq and t.seq <= v_row.seq
+      ) < (
+        select -c.amount from public.credit_transactions as c where c.user_id = p_user_id and c.seq = p_seq
+      )
+    then
       perform credits_private.refuse_key(p_idempotency_key, v_row.seq);
     end if;
     return v_row;
@@ -2944,8 +2960,8 @@ begin
       'On ', credits_private.say_time(p_now), ' the balance is ', credits_private.say_credits(p_account.credits_remaining),
       case
         when p_account.credits_held > 0 then concat(
-          '; ', p_account.credits_held, ' of them are held, so ',
-          credits_private.say_credits(p_account.credits_remaining - p_account.credits_held), ' can be spent'
+          '; ', p_account.credits_held, case when p_account.credits_held = 1 then ' is' else ' are' end, ' held, so ',
+          credits_private.say_credits(greatest(p_account.credits_remaining - p_account.credits_held, 0)), ' can be spent'
         )
       end,
       '.'
@@ -2970,7 +2986,11 @@ begin
       credits_private.say_credits((l.value ->> 'remaining')::bigint),
       case when l.value ->> 'held' <> '0' then concat(' (and ', l.value ->> 'held', ' held)') end,
       ' of the ', l.value ->> 'granted', ' from row ', l.value ->> 'seq', ' (',
-      coalesce(l.value ->> 'description', replace(l.value ->> 'type', '_', ' ')), ') expire on ',
+      coalesce(l.value ->> 'description', replace(l.value ->> 'type', '_', ' ')),
+      case
+        when (l.value ->> 'expires_at')::pg_catalog.timestamptz > p_now then ') expire on '
+        else ') expired but for what is held, on '
+      end,
       credits_private.say_time((l.value ->> 'expires_at')::pg_catalog.timestamptz), '.'
     )
     from jsonb_array_elements(p_lots) with ordinality as l (value, place)
@@ -2978,7 +2998,8 @@ begin
   );
   v_lines := v_lines || array(
     select concat(
-      credits_private.say_credits((h.value ->> 'amount')::bigint), ' are held', ' for ' || (h.value ->> 'description'),
+      credits_private.say_credits((h.value ->> 'amount')::bigint),
+      case when h.value ->> 'amount' = '1' then ' is held' else ' are held' end, ' for ' || (h.value ->> 'description'),
       ' until ', credits_private.say_time((h.value ->> 'expires_at')::pg_catalog.timestamptz), ' at the latest.'
     )
     from jsonb_array_elements(p_holds) with ordinality as h (value, place)
@@ -2986,7 +3007,8 @@ begin
   );
   v_lines := v_lines || array(
     select concat(
-      credits_private.say_credits((g.value ->> 'amount')::bigint), ' come every ', g.value ->> 'period', ' (', g.value ->> 'name',
+      credits_private.say_credits((g.value ->> 'amount')::bigint),
+      case when g.value ->> 'amount' = '1' then ' comes every ' else ' come every ' end, g.value ->> 'period', ' (', g.value ->> 'name',
       '), next on ', credits_private.say_time((g.value ->> 'next_at')::pg_catalog.timestamptz), '.'
     )
     from jsonb_array_elements(p_grants) with ordinality as g (value, place)
@@ -4365,6 +4387,12 @@ begin
     perform credits_private.set_due(user_id);
   else
     perform credits_private.tell_holders(null);
+    if current_setting('transaction_isolation') <> 'read committed' then
+      -- a snapshot from before the lock may miss holders: maintenance tells everybody again
+      update credits_private.recurring_grants as g
+      set told_to = v_grant.told_to
+      where g.user_id = v_grant.user_id and g.name = v_grant.name and g.starts_at = v_grant.starts_at;
+    end if;
   end if;
   return credits_private.show_grant(v_grant);
 end;

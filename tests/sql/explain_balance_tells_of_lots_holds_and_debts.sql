@@ -62,7 +62,7 @@ select is(
 select is(
   (select it -> 'summary' from explained),
   '[
-    "On 5 March 2026 18:00 UTC the balance is 33 credits; 10 of them are held, so 23 credits can be spent.",
+    "On 5 March 2026 18:00 UTC the balance is 33 credits; 10 are held, so 23 credits can be spent.",
     "Bonus: +11 in 2 operations.",
     "Consumption: -3 in 1 operation.",
     "Purchase: +5 in 1 operation.",

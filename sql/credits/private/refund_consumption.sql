@@ -27,11 +27,21 @@ begin
     p_user_id, 'refund', p_amount, p_description, p_metadata, p_idempotency_key, null
   );
   if v_row.seq is not null then
+    -- of this consumption; and all that was left is what left nothing
     if not exists (
       select
       from credits_private.lot_allocations as t
       where t.user_id = p_user_id and t.origin_seq = p_seq and t.seq = v_row.seq
-    ) then
+    )
+      or p_amount is null
+      and (
+        select sum(t.amount)
+        from credits_private.lot_allocations as t
+        where t.user_id = p_user_id and t.origin_seq = p_seq and t.seq <> p_seq and t.seq <= v_row.seq
+      ) < (
+        select -c.amount from public.credit_transactions as c where c.user_id = p_user_id and c.seq = p_seq
+      )
+    then
       perform credits_private.refuse_key(p_idempotency_key, v_row.seq);
     end if;
     return v_row;

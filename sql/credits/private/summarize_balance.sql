@@ -23,8 +23,8 @@ begin
       'On ', credits_private.say_time(p_now), ' the balance is ', credits_private.say_credits(p_account.credits_remaining),
       case
         when p_account.credits_held > 0 then concat(
-          '; ', p_account.credits_held, ' of them are held, so ',
-          credits_private.say_credits(p_account.credits_remaining - p_account.credits_held), ' can be spent'
+          '; ', p_account.credits_held, case when p_account.credits_held = 1 then ' is' else ' are' end, ' held, so ',
+          credits_private.say_credits(greatest(p_account.credits_remaining - p_account.credits_held, 0)), ' can be spent'
         )
       end,
       '.'
@@ -49,7 +49,11 @@ begin
       credits_private.say_credits((l.value ->> 'remaining')::bigint),
       case when l.value ->> 'held' <> '0' then concat(' (and ', l.value ->> 'held', ' held)') end,
       ' of the ', l.value ->> 'granted', ' from row ', l.value ->> 'seq', ' (',
-      coalesce(l.value ->> 'description', replace(l.value ->> 'type', '_', ' ')), ') expire on ',
+      coalesce(l.value ->> 'description', replace(l.value ->> 'type', '_', ' ')),
+      case
+        when (l.value ->> 'expires_at')::pg_catalog.timestamptz > p_now then ') expire on '
+        else ') expired but for what is held, on '
+      end,
       credits_private.say_time((l.value ->> 'expires_at')::pg_catalog.timestamptz), '.'
     )
     from jsonb_array_elements(p_lots) with ordinality as l (value, place)
@@ -57,7 +61,8 @@ begin
   );
   v_lines := v_lines || array(
     select concat(
-      credits_private.say_credits((h.value ->> 'amount')::bigint), ' are held', ' for ' || (h.value ->> 'description'),
+      credits_private.say_credits((h.value ->> 'amount')::bigint),
+      case when h.value ->> 'amount' = '1' then ' is held' else ' are held' end, ' for ' || (h.value ->> 'description'),
       ' until ', credits_private.say_time((h.value ->> 'expires_at')::pg_catalog.timestamptz), ' at the latest.'
     )
     from jsonb_array_elements(p_holds) with ordinality as h (value, place)
@@ -65,7 +70,8 @@ begin
   );
   v_lines := v_lines || array(
     select concat(
-      credits_private.say_credits((g.value ->> 'amount')::bigint), ' come every ', g.value ->> 'period', ' (', g.value ->> 'name',
+      credits_private.say_credits((g.value ->> 'amount')::bigint),
+      case when g.value ->> 'amount' = '1' then ' comes every ' else ' come every ' end, g.value ->> 'period', ' (', g.value ->> 'name',
       '), next on ', credits_private.say_time((g.value ->> 'next_at')::pg_catalog.timestamptz), '.'
     )
     from jsonb_array_elements(p_grants) with ordinality as g (value, place)

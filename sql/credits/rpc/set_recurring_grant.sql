@@ -107,6 +107,12 @@ begin
     perform credits_private.set_due(user_id);
   else
     perform credits_private.tell_holders(null);
+    if current_setting('transaction_isolation') <> 'read committed' then
+      -- a snapshot from before the lock may miss holders: maintenance tells everybody again
+      update credits_private.recurring_grants as g
+      set told_to = v_grant.told_to
+      where g.user_id = v_grant.user_id and g.name = v_grant.name and g.starts_at = v_grant.starts_at;
+    end if;
   end if;
   return credits_private.show_grant(v_grant);
 end;

@@ -27,7 +27,7 @@ create table public.credit_transactions (
 
 -- While most users have one row, statistics would send a look-up of one row of the others through all of theirs.
 alter table public.credit_transactions
-  alter column user_id set (n_distinct = -0.1);
+  alter column user_id set (n_distinct = -0.01);
 
 comment on table public.credit_transactions is
   'The ledger: every movement of every balance, append-only. Users read their own rows, newest first by seq.';
