@@ -2,7 +2,7 @@
 -- of this very user can be.
 
 begin;
-select plan(31);
+select plan(32);
 
 create or replace function credits_private.now()
   returns timestamptz
@@ -40,6 +40,10 @@ select results_eq(
   'It is used no more.'
 );
 select is((public.refund_consumption_for('ada00000-0000-4000-8000-000000000000', 2, 3, 'It failed', '{"job": 1}', 'undo-1')).seq, 4::bigint, 'With its key it is given back once.');
+select throws_ok(
+  $$ select public.refund_consumption_for('ada00000-0000-4000-8000-000000000000', 2, null, 'It failed', '{"job": 1}', 'undo-1') $$,
+  'PT422', 'idempotency_key_reused', 'The key of a part does not mean all that is left.'
+);
 select throws_ok(
   format('select public.refund_consumption_for(%L, %s, %s, %L, %L, %L)', 'ada00000-0000-4000-8000-000000000000', seq, amount, description, metadata, 'undo-1'),
   'PT422', 'idempotency_key_reused', format('The key means this refund and not that of %s.', what)

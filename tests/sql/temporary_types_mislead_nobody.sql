@@ -98,7 +98,7 @@ select is_empty(
     select p.oid::regprocedure, m.found[1]
     from pg_catalog.pg_proc as p
     cross join regexp_matches(
-      p.prosrc, '((?:::|\mas |\n\s*v_\w+ )(?:text|uuid|jsonb?|timestamptz?|date|bytea|name|oid|reg\w+|bool|int[248]|float[48])\M)', 'g'
+      p.prosrc, '((?:::|\mas |\n\s*v_\w+ )(?:record|text|uuid|jsonb?|timestamptz?|date|bytea|name|oid|reg\w+|bool|int[248]|float[48])\M)', 'g'
     ) as m (found)
     where p.pronamespace in ('public'::regnamespace, 'credits_private'::regnamespace)
   $$,
