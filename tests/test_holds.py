@@ -40,9 +40,9 @@ def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
 
 
 @pytest.fixture(scope="module")
-def bank(templates: Templates, flavour: str) -> Iterator[Database]:
+def bank(templates: Templates) -> Iterator[Database]:
     """One database for the file; each test brings its own users."""
-    with templates.clone(flavour) as database:
+    with templates.clone("plain") as database:
         yield database
         with database.connect() as connection:
             assert_books_add_up(connection)

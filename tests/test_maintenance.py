@@ -253,7 +253,8 @@ def test_workers_at_once_are_handed_each_item_once_and_wait_for_nobody(bank: Dat
         return mine
 
     with ExitStack() as stack:
-        sessions = [stack.enter_context(bank.connect(options="-c lock_timeout=1ms")) for _ in range(4)]
+        # more than somebody needs to extend a table
+        sessions = [stack.enter_context(bank.connect(options="-c lock_timeout=100ms")) for _ in range(4)]
         sessions[0].execute("select public.ack_outbox(array(select id from credits_private.outbox))")
         sessions[0].execute(
             "select credits_private.queue_alert(%s, 9, n, 1, credits_private.now()) from generate_series(1, 200) as n",
