@@ -537,6 +537,13 @@ class Ledger(RuleBasedStateMachine):
         )
 
         def do(account: Account) -> Grant:
+            for old in self.grants:
+                if (old.user, old.name, old.ends_at) == (slot, name, None) and (
+                    old.amount,
+                    old.period,
+                    old.rollover,
+                ) == grant:
+                    return old  # the same again changes nothing, and writes nothing either
             account.settle(self.now)
             return set_grant(self.grants, Grant(slot, name, None, amount, period, rollover, self.now), self.now)
 

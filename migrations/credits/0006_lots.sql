@@ -2988,7 +2988,8 @@ begin
       ' of the ', l.value ->> 'granted', ' from row ', l.value ->> 'seq', ' (',
       coalesce(l.value ->> 'description', replace(l.value ->> 'type', '_', ' ')),
       case
-        when (l.value ->> 'expires_at')::pg_catalog.timestamptz > p_now then ') expire on '
+        when (l.value ->> 'expires_at')::pg_catalog.timestamptz > p_now
+          then case when l.value ->> 'remaining' = '1' then ') expires on ' else ') expire on ' end
         else ') expired but for what is held, on '
       end,
       credits_private.say_time((l.value ->> 'expires_at')::pg_catalog.timestamptz), '.'

@@ -252,7 +252,9 @@ WRITES = [
     Case("service_role", "refund_consumption_for", GRANT | {"seq": 2} | ENTRY, row(3, 1, 3, type="refund", **ENTRY)),
     Case("service_role", "reserve_credits_for", GRANT, hold(1)),
     Case("service_role", "reserve_credits_for", GRANT | {"expires_in": "15 minutes"} | ENTRY, hold(1, **ENTRY)),
-    Case("service_role", "capture_hold_for", HELD, row(6, -10, 95, user_id="bob")),
+    Case(
+        "service_role", "capture_hold_for", HELD, row(6, -10, 95, user_id="bob", idempotency_key="credits:capture:held")
+    ),
     Case("service_role", "capture_hold_for", HELD | {"amount": 4} | ENTRY, row(6, -4, 101, user_id="bob", **ENTRY)),
     Case("service_role", "release_hold_for", HELD, HOLDS[0] | {"status": "released", "ended_at": "now"}),
     Case("service_role", "set_recurring_grant", BOB | POCKET_MONEY, recurring_grant()),

@@ -300,7 +300,11 @@ def test_a_write_answers_with_what_it_wrote(api: Api, case: Case) -> None:
     assert api.rpc(*case[:3]) == Answer(200, case.data)
 
 
-@pytest.mark.parametrize("case", [case for case in WRITES if case.function != "run_maintenance"], ids=named)
+# these find nothing to do, and then write nothing
+IDLE = ("run_maintenance", "set_recurring_grant")
+
+
+@pytest.mark.parametrize("case", [case for case in WRITES if case.function not in IDLE], ids=named)
 def test_a_write_is_never_made_by_get(api: Api, case: Case) -> None:
     arguments = {name: value for name, value in case.arguments.items() if name not in ("metadata", "payload")}
     if "body" in arguments:
@@ -507,11 +511,12 @@ def test_an_explanation_tells_of_lots_holds_and_grants(api: Api) -> None:
     assert told["holds"] == [{"id": "new", "amount": 4, "created_at": "now", "expires_at": "now"} | words]
     assert told["recurring_grants"] == [grant]
     assert told["summary"] == [
-        "On now the balance is 13 credits; 4 of them are held, so 9 credits can be spent.",
+        "On now the balance is 13 credits; 4 are held, so 9 credits can be spent.",
         "Bonus: +5 in 1 operation.",
         "Consumption: -1 in 1 operation.",
         "Signup Bonus: +3 in 1 operation.",
-        "1 credit (and 4 held) of the 5 from row 3 (bonus) expire on now.",
+        "Due since, and written with the next operation: +6.",
+        "1 credit (and 4 held) of the 5 from row 3 (bonus) expires on now.",
         "4 credits are held for a film until now at the latest.",
         "6 credits come every month (pro-monthly), next on now.",
     ]
