@@ -33,10 +33,10 @@ order by 1, 2
 """
 
 
-@pytest.fixture(params=["supabase", "plain"])
-def live(request: pytest.FixtureRequest, templates: Templates) -> Iterator[Database]:
-    """A database with users of before; on plain Postgres the schema auth is there from an earlier push."""
-    with templates.clone(request.param, pushed=False) as database:
+@pytest.fixture
+def live(templates: Templates) -> Iterator[Database]:
+    """A database like Supabase's, where others wait for auth, with users of before."""
+    with templates.clone("supabase", pushed=False) as database:
         with migrations.connect(database.dsn()) as connection:
             migrations._prepare(connection)
             query = "insert into auth.users (id) select gen_random_uuid() from generate_series(1, %s)"

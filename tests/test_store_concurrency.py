@@ -220,7 +220,7 @@ def test_a_purchase_beside_its_refunds_disputes_and_spends_adds_up(
     ]  # fmt: skip
     luck = random.Random(5)
     spend = "select -(public.consume_credit_for(%s, 1)).amount"
-    for _ in range(10):
+    for _ in range(6):
         user, purchase = shop.sign_up(), tag()
         calls: list[Any] = [partial(deliver, shop, event, user, purchase, level=level) for event in events]
         calls += [partial(call, shop, spend, user, level=level) for _ in range(3)]
@@ -241,7 +241,7 @@ def test_a_purchase_beside_its_refunds_disputes_and_spends_adds_up(
 def test_a_refund_and_its_reversal_beside_the_purchase_are_never_overlooked(shop: Database, level: str) -> None:
     """The transaction is known, and nobody has it yet: its events must still wait for, or see, each other."""
     for events in ([BOUGHT, RETURNED], [BOUGHT, RETURNED, reversed_("reversed")]):
-        for _ in range(15):
+        for _ in range(8):
             user, purchase = shop.sign_up(), tag()
             deliver(shop, revenuecat("grace", "BILLING_ISSUE", grace_period_expiration_at_ms=0), user, purchase)
             together([partial(deliver, shop, event, user, purchase, level=level) for event in events])
