@@ -1631,6 +1631,7 @@ declare
   v_row public.credit_transactions;
   v_has_grants boolean;
 begin
+  -- a sweep of many balances need not ask each of them three times (find_grants)
   select exists (
     select
     from credits_private.recurring_grants as g
@@ -1689,8 +1690,7 @@ begin
         'Recurring grant ' || v_grant.name,
         jsonb_build_object('grant', v_grant.name, 'period', v_grant.period),
         v_grant.key,
-        v_at,
-        false
+        v_at
       );
       if v_grant.expires_at is not null then
         perform credits_private.make_lot(v_row, v_grant.expires_at);
@@ -2173,7 +2173,6 @@ create or replace function credits_private.capture_hold(
   set search_path = ''
 as $$
 declare
-  v_account public.user_credits;
   v_hold public.credit_holds;
   v_row public.credit_transactions;
   -- one of our own, which no user can have taken before
@@ -2197,7 +2196,7 @@ begin
   if v_row.seq is not null then
     return v_row;
   end if;
-  v_account := credits_private.settle_account(p_user_id);
+  perform credits_private.settle_account(p_user_id);
   v_hold := credits_private.find_hold(p_user_id, p_hold_id);
   if v_hold.status <> 'active' then
     perform credits_private.refuse_hold(v_hold);
@@ -2210,8 +2209,7 @@ begin
       hint = 'No more can be captured than is held.';
   end if;
   v_row := credits_private.post(
-    p_user_id, 'consumption', -coalesce(p_amount, v_hold.amount), p_description, p_metadata, v_key,
-    least(credits_private.now(), v_account.next_due_at - pg_catalog.interval '1 microsecond'), true
+    p_user_id, 'consumption', -coalesce(p_amount, v_hold.amount), p_description, p_metadata, v_key, null, true
   );
   perform credits_private.end_hold(v_hold, 'captured', v_row.created_at, v_row);
   perform credits_private.cover_debt(p_user_id, v_row.seq, v_row.seq);
@@ -3421,9 +3419,9 @@ revoke all on function credits_private.grant_purchase(public.purchase_transactio
 -- from sql/credits/private/adjust_purchase.sql
 -- adjust_purchase: posts a clawback, or its reversal, and sees to the lots.
 --
--- A clawback takes from the lot of its own purchase first, held or not. Credits of that lot which have expired are put back
--- before, or they would be taken twice, and a refund that comes late would leave another balance than one in time.
--- A reversal gives back to where the clawbacks took from. The caller holds the lock of the balance.
+-- A clawback takes from the lot of its own purchase first, held or not. Credits of that lot which have expired are
+-- put back before, or they would be taken twice, and a refund that comes late would leave another balance than one
+-- in time. A reversal gives back to where the clawbacks took from. The caller holds the lock of the balance.
 
 create or replace function credits_private.adjust_purchase(
   p_purchase public.purchase_transactions,
@@ -4586,9 +4584,9 @@ grant execute on function public.ack_outbox(uuid[]) to service_role;
 --
 -- Tries the store events that are pending or parked and due, then writes what has fallen due for balances:
 -- expiries, holds, recurring grants. Nothing needs it to be correct; it makes things happen sooner. Call it as
--- often and as parallel as you like: but for a store event it waits for no balance that is busy, and what it leaves the
--- next call finds. Where pg_cron is, it is called every minute (schedule_maintenance); elsewhere credits-db
--- maintain does.
+-- often and as parallel as you like: it waits for nobody's balance (but for that of a store event), and what it
+-- leaves the next call finds. Where pg_cron is, it is called every minute (schedule_maintenance); elsewhere
+-- credits-db maintain does.
 
 create or replace function public.run_maintenance(
   max_items integer default 1000

@@ -1,8 +1,8 @@
 -- adjust_purchase: posts a clawback, or its reversal, and sees to the lots.
 --
--- A clawback takes from the lot of its own purchase first, held or not. Credits of that lot which have expired are put back
--- before, or they would be taken twice, and a refund that comes late would leave another balance than one in time.
--- A reversal gives back to where the clawbacks took from. The caller holds the lock of the balance.
+-- A clawback takes from the lot of its own purchase first, held or not. Credits of that lot which have expired are
+-- put back before, or they would be taken twice, and a refund that comes late would leave another balance than one
+-- in time. A reversal gives back to where the clawbacks took from. The caller holds the lock of the balance.
 
 create or replace function credits_private.adjust_purchase(
   p_purchase public.purchase_transactions,

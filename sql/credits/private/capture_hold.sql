@@ -18,7 +18,6 @@ create or replace function credits_private.capture_hold(
   set search_path = ''
 as $$
 declare
-  v_account public.user_credits;
   v_hold public.credit_holds;
   v_row public.credit_transactions;
   -- one of our own, which no user can have taken before
@@ -42,7 +41,7 @@ begin
   if v_row.seq is not null then
     return v_row;
   end if;
-  v_account := credits_private.settle_account(p_user_id);
+  perform credits_private.settle_account(p_user_id);
   v_hold := credits_private.find_hold(p_user_id, p_hold_id);
   if v_hold.status <> 'active' then
     perform credits_private.refuse_hold(v_hold);
@@ -55,8 +54,7 @@ begin
       hint = 'No more can be captured than is held.';
   end if;
   v_row := credits_private.post(
-    p_user_id, 'consumption', -coalesce(p_amount, v_hold.amount), p_description, p_metadata, v_key,
-    least(credits_private.now(), v_account.next_due_at - pg_catalog.interval '1 microsecond'), true
+    p_user_id, 'consumption', -coalesce(p_amount, v_hold.amount), p_description, p_metadata, v_key, null, true
   );
   perform credits_private.end_hold(v_hold, 'captured', v_row.created_at, v_row);
   perform credits_private.cover_debt(p_user_id, v_row.seq, v_row.seq);

@@ -23,6 +23,7 @@ declare
   v_row public.credit_transactions;
   v_has_grants boolean;
 begin
+  -- a sweep of many balances need not ask each of them three times (find_grants)
   select exists (
     select
     from credits_private.recurring_grants as g
@@ -81,8 +82,7 @@ begin
         'Recurring grant ' || v_grant.name,
         jsonb_build_object('grant', v_grant.name, 'period', v_grant.period),
         v_grant.key,
-        v_at,
-        false
+        v_at
       );
       if v_grant.expires_at is not null then
         perform credits_private.make_lot(v_row, v_grant.expires_at);

@@ -2,9 +2,9 @@
 --
 -- Tries the store events that are pending or parked and due, then writes what has fallen due for balances:
 -- expiries, holds, recurring grants. Nothing needs it to be correct; it makes things happen sooner. Call it as
--- often and as parallel as you like: but for a store event it waits for no balance that is busy, and what it leaves the
--- next call finds. Where pg_cron is, it is called every minute (schedule_maintenance); elsewhere credits-db
--- maintain does.
+-- often and as parallel as you like: it waits for nobody's balance (but for that of a store event), and what it
+-- leaves the next call finds. Where pg_cron is, it is called every minute (schedule_maintenance); elsewhere
+-- credits-db maintain does.
 
 create or replace function public.run_maintenance(
   max_items integer default 1000
