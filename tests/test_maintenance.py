@@ -266,3 +266,52 @@ def test_workers_at_once_are_handed_each_item_once_and_wait_for_nobody(bank: Dat
     assert [answer for answer in answers if isinstance(answer, Exception)] == []
     assert len(handed) == 200
     assert set(handed.values()) == {1}
+
+
+# who gets a grant of all ----------------------------------------------------------------------------------------------
+
+GRANT = "select public.set_recurring_grant('pro', %s, 'day', entitlement => 'pro')"
+AVAILABLE = "select (public.get_user_credits_for(%s)).credits_remaining"
+
+
+def test_of_two_who_set_a_grant_of_all_at_once_one_comes_after_the_other(database: Database) -> None:
+    with database.connect() as first, database.connect() as second, database.connect("postgres") as monitor:
+        with ThreadPoolExecutor(1) as threads:
+            with first.transaction():
+                first.execute(GRANT, [10])
+                waiting = threads.submit(second.execute, GRANT, [20])
+                wait_until_blocked(monitor, second.info.backend_pid)
+            waiting.result(10)
+        query = "select amount, ends_at is null from credits_private.recurring_grants order by starts_at"
+        assert first.execute(query).fetchall() == [(10, False), (20, True)]
+        assert first.execute("select (public.end_recurring_grant('pro')).name").fetchone() == ("pro",)
+
+
+def test_who_regains_an_entitlement_while_their_balance_is_busy_is_told_by_maintenance(database: Database) -> None:
+    user = database.sign_up()
+    with database.connect() as owner, database.connect() as busy:
+        owner.execute(GRANT, [10])
+        owner.execute(
+            "select public.grant_entitlement_for(%s, 'pro', credits_private.now() - interval '1 day')", [user]
+        )
+        with busy.transaction():
+            busy.execute(SPEND, [user])
+            owner.execute("update public.user_entitlements set granted_until = null where user_id = %s", [user])
+            owner.execute("select credits_private.refresh_entitlements(%s, '{pro}')", [user])
+        owner.execute("select public.run_maintenance()")
+        assert owner.execute(AVAILABLE, [user]).fetchone() == (2 + 10,)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_grant_that_is_set_from_an_older_snapshot_reaches_who_gained_the_entitlement_meanwhile(
+    database: Database, level: str
+) -> None:
+    user = database.sign_up()
+    with database.connect() as setter, database.connect() as other:
+        with setter.transaction():
+            setter.execute(f"set transaction isolation level {level}".encode())
+            setter.execute("select from public.user_credits")
+            other.execute("select public.grant_entitlement_for(%s, 'pro')", [user])
+            setter.execute(GRANT, [10])
+        other.execute("select public.run_maintenance()")
+        assert other.execute(AVAILABLE, [user]).fetchone() == (3 + 10,)

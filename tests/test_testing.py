@@ -90,6 +90,17 @@ def test_the_clock_runs_again_after_an_exception_which_is_not_hidden(
         assert kept == (autocommit and end is commit_and_fail,), "what the block did not commit is not committed for it"
 
 
+def test_the_clock_runs_again_after_a_block_that_committed_on_a_connection_without_autocommit(
+    database: Database,
+) -> None:
+    with database.connect(autocommit=False) as connection:
+        with freeze(connection, NOON):
+            connection.commit()
+        connection.rollback()  # what the end of a test does
+    with database.connect() as connection:
+        assert runs(connection)
+
+
 @pytest.mark.parametrize("error", [None, KeyError, psycopg.errors.DivisionByZero])
 def test_in_the_callers_transaction_the_clock_is_nobody_elses_and_is_rolled_back_with_it(
     database: Database, error: type[Exception] | None

@@ -2,7 +2,7 @@
 -- spent. Nothing else does.
 
 begin;
-select plan(22);
+select plan(23);
 
 create or replace function credits_private.now()
   returns timestamptz
@@ -79,6 +79,11 @@ select is(pg_temp.items(), null, 'Without a level there is no notice.');
 select public.set_alert_for('bea00000-0000-4000-8000-000000000000', 18);
 select public.add_credits_for('bea00000-0000-4000-8000-000000000000', 5, expires_at => '2026-03-02 00:00:00+00');
 select set_config('test.now', '2026-03-03 00:00:00+00', true);
+select is(
+  (public.set_alert_for('bea00000-0000-4000-8000-000000000000', 18)).credits_remaining,
+  (public.get_user_credits_for('bea00000-0000-4000-8000-000000000000')).credits_remaining,
+  'Setting the level shows the balance as it is now.'
+);
 select public.consume_credit_for('bea00000-0000-4000-8000-000000000000', 2);
 select is(pg_temp.items(), null, 'At the level after an expiry there is no notice.');
 select public.consume_credit_for('bea00000-0000-4000-8000-000000000000', 1);

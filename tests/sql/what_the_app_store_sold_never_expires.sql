@@ -2,7 +2,7 @@
 -- by hand goes around it.
 
 begin;
-select plan(15);
+select plan(16);
 
 create or replace function credits_private.now()
   returns timestamptz
@@ -26,6 +26,10 @@ select throws_ok(
 select throws_ok(
   $$ select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 5, 'purchase', '2026-04-01', metadata => '{"store": "mac_app_store"}') $$,
   'PT422', 'expiry_not_allowed', 'Nor one from the Mac App Store, which is Apple too.'
+);
+select throws_ok(
+  $$ select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 5, 'purchase', '2026-04-01', metadata => '{"store": "APP_STORE"}') $$,
+  'PT422', 'expiry_not_allowed', 'Nor in the spelling of RevenueCat.'
 );
 select throws_ok(
   $$ select credits_private.set_product('app_store', 'pack', 10, 0, 0, null, null, null, '1 month', null, null) $$,
