@@ -39,9 +39,9 @@ select is(
   'In February a month is no more than 30 days.'
 );
 
--- paid five weeks later, over the change of New York's clocks
+-- paid five weeks later, with the change of New York's clocks between the end that was told and the one that is now
 select credits_private.set_product('any', 'pack', 10, 0, 0, null, null, null, '30 days', null, null);
-select set_config('test.now', '2026-02-20 12:00:00+00', true);
+select set_config('test.now', '2026-02-01 12:00:00+00', true);
 create function pg_temp.paid(id text, status text)
   returns text
   language sql
@@ -59,10 +59,10 @@ as $$
   ) as e
 $$;
 select pg_temp.paid('1', 'unpaid');
-select set_config('test.now', '2026-03-27 12:00:00+00', true);
+select set_config('test.now', '2026-03-09 12:00:00+00', true);
 select is(pg_temp.paid('2', 'paid'), 'processed', 'A payment arrives.');
 select is(
-  (select p.credits_expire_at from public.purchase_transactions as p), '2026-04-26 12:00:00+00',
+  (select p.credits_expire_at from public.purchase_transactions as p), '2026-04-08 12:00:00+00',
   'Its credits last 30 days from then, to the hour.'
 );
 
