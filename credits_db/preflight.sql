@@ -3,11 +3,17 @@ do $preflight$
 declare
   v_taken text;
   v_ours constant text[] := array[
-    'account_deletion', 'add_credits_for', 'consume_credit', 'consume_credit_for', 'credit_transaction_type',
+    'account_deletion', 'ack_outbox', 'add_credits_for', 'capture_hold_for', 'claim_outbox', 'consume_credit',
+    'consume_credit_for', 'credit_hold_status', 'credit_holds', 'credit_products', 'credit_transaction_type',
     'credit_transactions', 'credit_usage', 'delete_user_account', 'delete_user_account_for',
-    'explain_balance_for', 'get_balance_at_for', 'get_operation', 'get_operation_for',
-    'get_transaction_history', 'get_transaction_history_for', 'get_usage', 'get_usage_for',
-    'get_user_credits', 'get_user_credits_for', 'ledger_violation', 'user_credits', 'verify_ledger'
+    'end_recurring_grant', 'explain_balance_for', 'get_balance_at_for', 'get_operation', 'get_operation_for',
+    'get_transaction_history', 'get_transaction_history_for', 'get_usage', 'get_usage_for', 'get_user_credits',
+    'get_user_credits_for', 'grant_entitlement_for', 'grant_period', 'has_entitlement', 'has_entitlement_for',
+    'ledger_violation', 'maintenance_report', 'outbox_item', 'process_revenuecat_event', 'process_stripe_event',
+    'purchase_status', 'purchase_transactions', 'record_purchase_for', 'recurring_grant',
+    'refund_consumption_for', 'refund_purchase', 'release_hold_for', 'reprocess_store_event',
+    'reserve_credits_for', 'revenuecat_webhook', 'run_maintenance', 'set_alert_for', 'set_recurring_grant',
+    'store_event', 'store_event_state', 'stripe_webhook', 'user_credits', 'user_entitlements', 'verify_ledger'
   ];
 begin
   if to_regprocedure('auth.uid()') is null or 2 <> (

@@ -18,10 +18,6 @@ NAMES = [
     "20261121000100_credits_0001_core.sql",
     "20261121000200_credits_0002_join_auth.sql",
     "20261121000300_credits_0003_open_existing_accounts.sql",
-    "20261121000400_credits_0004_purchases.sql",
-    "20261121000500_credits_0005_purchases_join_auth.sql",
-    "20261121000600_credits_0006_lots.sql",
-    "20261121000700_credits_0007_lots_join_auth.sql",
 ]
 
 
@@ -44,10 +40,10 @@ def test_a_migration_of_a_newer_version_comes_after_all_that_is_there(tmp_path: 
     migrations.export(tmp_path / "m")
     (tmp_path / "m" / "20270304050607_ours.sql").touch()
     (tmp_path / "m" / "notes.sql").touch()
-    write(checkout, "0008_later", "-- depends: 0007_lots_join_auth\nselect 1;\n")
-    write(checkout, "0009_last", "-- depends: 0008_later\nselect 1;\n")
+    write(checkout, "0004_later", "-- depends: 0003_open_existing_accounts\nselect 1;\n")
+    write(checkout, "0005_last", "-- depends: 0004_later\nselect 1;\n")
     names = [path.name for path in migrations.export(tmp_path / "m")]
-    assert names == ["20270304050707_credits_0008_later.sql", "20270304050807_credits_0009_last.sql"]
+    assert names == ["20270304050707_credits_0004_later.sql", "20270304050807_credits_0005_last.sql"]
     assert migrations.export(tmp_path / "m") == []
 
 
@@ -134,11 +130,11 @@ def test_a_database_filled_by_supabase_db_push_is_the_same_and_push_goes_on(
     with migrations.connect(empty.dsn()) as connection:
         assert migrations.verify(connection) == []
         assert migrations.push(connection) == []
-    write(checkout, "0008_later", "-- depends: 0007_lots_join_auth\nselect 1;\n")
-    assert push(empty) == ["0008_later"]
+    write(checkout, "0004_later", "-- depends: 0003_open_existing_accounts\nselect 1;\n")
+    assert push(empty) == ["0004_later"]
     migrations.export(tmp_path / "m")
     supabase_db_push(empty, tmp_path / "m")
-    assert len(snapshot(empty)[2]) == 8
+    assert len(snapshot(empty)[2]) == 4
 
 
 def test_supabase_db_push_finds_nothing_to_do_where_push_was(database: Database, tmp_path: Path) -> None:
@@ -161,7 +157,7 @@ def test_an_exported_file_that_fails_leaves_nothing_and_says_why(empty: Database
 
 def test_the_command_names_what_it_wrote_and_what_comes_next(run: Run, tmp_path: Path) -> None:
     first = run("export", str(tmp_path))
-    assert (first.code, first.out.count("✓")) == (0, 7)
+    assert (first.code, first.out.count("✓")) == (0, 3)
     assert "supabase db push" in first.out
     assert "Nothing to write" in run("export", str(tmp_path)).out
     (tmp_path / NAMES[0]).write_text("")

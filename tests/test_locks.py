@@ -56,10 +56,6 @@ def test_only_the_migration_that_joins_auth_locks_a_table_that_was_there_before(
         "0001_core": [],
         "0002_join_auth": [("auth.users", "ShareRowExclusiveLock")],
         "0003_open_existing_accounts": [],
-        "0004_purchases": [],
-        "0005_purchases_join_auth": [("auth.users", "ShareRowExclusiveLock")],
-        "0006_lots": [],
-        "0007_lots_join_auth": [],
     }
 
 
@@ -130,8 +126,8 @@ def test_two_hundred_operations_a_second_go_on_while_it_pushes(
                 time.sleep(0.01)
             edit(checkout, "private/spend.sql", lambda text: text.replace("declare\n", "declare\n  -- next\n"))
             text = migrations.new("next").read_text().replace("raise exception 'write the check'", "null")
-            write(checkout, "0008_next", f"{text}\nalter table public.user_credits add column next int;\n")
-            assert push(live) == ["0008_next"]
+            write(checkout, "0004_next", f"{text}\nalter table public.user_credits add column next int;\n")
+            assert push(live) == ["0004_next"]
         before = done["spend"]
         while done["spend"] < before + 50:
             time.sleep(0.01)
@@ -168,4 +164,4 @@ def test_a_push_that_waits_for_a_long_transaction_lets_sign_ups_through(live: Da
             assert done["sign-up"]
         pusher.join()
     with live.connect() as connection:
-        assert len(migrations.history(connection)) == 7
+        assert len(migrations.history(connection)) == 3

@@ -19,7 +19,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import ROOT, Database, Templates, assert_books_add_up, sign_up
+from conftest import ROOT, Database, Templates, sign_up
 from tenacity import wait_none
 
 from credits_db import Client, local, migrations
@@ -152,47 +152,9 @@ def snapshot_of_empty(database: Database) -> list[tuple[Any, ...]]:
 
 def test_push_stops_where_it_is_told(empty: Database) -> None:
     assert push(empty, to="0001_core") == ["0001_core"]
-    assert push(empty) == [
-        "0002_join_auth",
-        "0003_open_existing_accounts",
-        "0004_purchases",
-        "0005_purchases_join_auth",
-        "0006_lots",
-        "0007_lots_join_auth",
-    ]
+    assert push(empty) == ["0002_join_auth", "0003_open_existing_accounts"]
     with migrations.connect(empty.dsn()) as connection, pytest.raises(migrations.Refusal, match="no migration 0010"):
         migrations.push(connection, to="0010_nothing")
-
-
-def test_a_database_with_purchases_of_before_goes_on_with_lots_and_holds(empty: Database) -> None:
-    push(empty, to="0005_purchases_join_auth")
-    user = empty.sign_up()
-    with empty.connect() as connection:
-        connection.execute(
-            """
-            select credits_private.set_product('any', 'pack', 10, 0, 0, null, null, 'pro', null, null, null),
-              public.record_purchase_for(%(user)s, 'play_store', 't1', 'pack'),
-              public.consume_credit_for(%(user)s, 5, idempotency_key => 'spend-1')
-            """,
-            {"user": user},
-        )
-        row = "select to_jsonb(a) from public.user_credits as a"
-        before = connection.execute(row).fetchone()
-    push(empty)
-    with empty.connect() as connection:
-        after = connection.execute(row).fetchone()
-        assert before
-        assert after
-        assert {**after[0], **before[0]} == after[0]
-        client = Client(connection)
-        assert client.consume_credit_for(user, 5, idempotency_key="spend-1").seq == 3
-        client.set_recurring_grant("pros", 4, "month", entitlement="pro")
-        assert client.get_user_credits_for(user).credits_remaining == 12
-        assert client.refund_consumption_for(user, 3).balance_after == 17
-        assert client.capture_hold_for(user, client.reserve_credits_for(user, 6).id).balance_after == 11
-        assert client.refund_purchase("play_store", "t1", "r1").refunded_credits == 10
-        assert client.get_user_credits_for(user).credits_remaining == 1
-        assert_books_add_up(connection)
 
 
 def test_existing_users_get_accounts_and_push_asks_first(empty: Database) -> None:
@@ -219,7 +181,7 @@ def test_existing_users_get_accounts_and_push_asks_first(empty: Database) -> Non
 
 
 def test_a_database_without_users_to_reward_is_not_asked_about(empty: Database) -> None:
-    assert len(push(empty, confirm=lambda question: pytest.fail(question))) == 7
+    assert len(push(empty, confirm=lambda question: pytest.fail(question))) == 3
 
 
 @pytest.mark.parametrize(
@@ -235,8 +197,8 @@ def test_a_failing_migration_leaves_nothing_and_names_file_and_line(
     database: Database, checkout: Path, statement: str, line: int
 ) -> None:
     before = snapshot(database)
-    head = "-- depends: 0007_lots_join_auth\n\ncreate table public.half ();\n-- now it fails\n"
-    path = write(checkout, "0008_fails", f"{head}{statement}\n")
+    head = "-- depends: 0003_open_existing_accounts\n\ncreate table public.half ();\n-- now it fails\n"
+    path = write(checkout, "0004_fails", f"{head}{statement}\n")
     with pytest.raises(psycopg.Error) as caught:
         push(database)
     assert caught.value.__notes__ == [f"{path}:{line}"]
@@ -258,10 +220,10 @@ def test_a_file_that_does_not_match_its_checksum_is_refused(empty: Database, che
 
 
 def test_a_database_ahead_of_the_package_is_refused(database: Database, checkout: Path) -> None:
-    path = write(checkout, "0008_later", "-- depends: 0007_lots_join_auth\nselect 1;\n")
-    assert push(database) == ["0008_later"]
+    path = write(checkout, "0004_later", "-- depends: 0003_open_existing_accounts\nselect 1;\n")
+    assert push(database) == ["0004_later"]
     path.unlink()
-    with pytest.raises(migrations.Refusal, match="0008_later, which this version .* Upgrade credits-db"):
+    with pytest.raises(migrations.Refusal, match="0004_later, which this version .* Upgrade credits-db"):
         push(database)
 
 
@@ -301,14 +263,7 @@ def test_a_push_that_cannot_get_a_lock_gives_up_and_leaves_nothing(
             push(empty)
         with migrations.connect(empty.dsn()) as connection:
             assert list(migrations.history(connection)) == ["0001_core"]
-    assert push(empty) == [
-        "0002_join_auth",
-        "0003_open_existing_accounts",
-        "0004_purchases",
-        "0005_purchases_join_auth",
-        "0006_lots",
-        "0007_lots_join_auth",
-    ]
+    assert push(empty) == ["0002_join_auth", "0003_open_existing_accounts"]
 
 
 def test_a_push_that_waits_for_another_gives_up_in_time(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +273,7 @@ def test_a_push_that_waits_for_another_gives_up_in_time(empty: Database, monkeyp
         migrations._lock(other)
         with pytest.raises(psycopg.errors.LockNotAvailable):
             push(empty)
-    assert len(push(empty)) == 7
+    assert len(push(empty)) == 3
 
 
 def test_pushes_at_once_are_right_whatever_isolation_the_database_starts_with(templates: Templates) -> None:
@@ -520,8 +475,8 @@ def test_a_migration_that_replaces_consume_credit_leaves_user_spending_off(datab
     with migrations.connect(database.dsn()) as connection:
         connection.execute("select credits_private.set_setting('user_spending', 'off')")
         text = migrations.new("reword").read_text().replace("raise exception 'write the check'", "null")
-        write(checkout, "0008_reword", text)
-        assert [migration.id for migration in migrations.push(connection)] == ["0008_reword"]
+        write(checkout, "0004_reword", text)
+        assert [migration.id for migration in migrations.push(connection)] == ["0004_reword"]
         function = "public.consume_credit(bigint, text, jsonb, text)"
         query = "select has_function_privilege('authenticated', %s, 'execute')"
         assert connection.execute(query, [function]).fetchone() == (False,)
@@ -553,9 +508,9 @@ def test_new_snapshots_what_changed_and_stops_for_what_a_person_must_write(datab
     )
     edit(checkout, "tables/user_credits.sql", lambda text: text.replace("fillfactor = 90", "fillfactor = 80"))
     path = migrations.new("shorter_hint")
-    assert path.name == "0008_shorter_hint.sql"
+    assert path.name == "0004_shorter_hint.sql"
     text = path.read_text()
-    assert "-- depends: 0007_lots_join_auth" in text
+    assert "-- depends: 0003_open_existing_accounts" in text
     assert "hint = 'Add credits.'" in text
     assert "write the change of sql/credits/tables/user_credits.sql here" in text
     write(checkout, path.stem, text)
@@ -569,7 +524,7 @@ def test_new_snapshots_what_changed_and_stops_for_what_a_person_must_write(datab
     )
     by_hand = by_hand.replace("do $$ begin raise exception 'write the check'; end $$;", "select 1;")
     write(checkout, path.stem, by_hand)
-    assert push(database) == ["0008_shorter_hint"]
+    assert push(database) == ["0004_shorter_hint"]
     with database.connect() as connection:
         options = connection.execute(
             "select reloptions from pg_class where oid = 'public.user_credits'::regclass"

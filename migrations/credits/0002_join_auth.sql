@@ -1,4 +1,4 @@
--- What joins the core to auth.users: the reference, the trigger for new users, the policies.
+-- What joins the core to auth.users: the reference, the triggers for who comes and goes, the policies.
 --
 -- The first two lock auth.users against sign-ups until the transaction ends, and on Supabase a policy may lock every
 -- table of auth. So this migration is short and does nothing else.
@@ -19,6 +19,7 @@ alter table public.user_credits
 -- from sql/credits/triggers/open_account_on_signup.sql
 -- open_account_on_signup: a new user has an account, and a sign-up never fails because of it.
 --
+-- Purchases that were made before there was a user, and wait for this id, are credited now.
 -- Whatever goes wrong here becomes a warning in the log: the account is then opened by the first operation
 -- of the user. Metadata is not looked at, since users choose theirs. An anonymous user who converts gets
 -- the bonus that they could not have before; a passing conflict there is raised, for whoever asked to try
@@ -34,6 +35,8 @@ as $$
 begin
   if tg_op = 'INSERT' or old.is_anonymous and not new.is_anonymous then
     perform credits_private.open_account(new.id);
+    perform credits_private.lock_names(array[new.id::pg_catalog.text]);
+    perform credits_private.run_parked_events(array[new.id::pg_catalog.text]);
   end if;
   return null;
 exception
@@ -95,22 +98,75 @@ create policy "services add to every ledger"
   with check (true);
 -- end
 
--- check: every table of the API has row level security and a policy for those who may read it
+-- from sql/credits/policies/purchases.sql
+-- Policies of what is sold and bought: everybody sees what is on sale, users see what is theirs, services see all; only
+-- functions write.
+
+create policy "everybody sees what is on sale"
+  on public.credit_products
+  for select
+  to anon, authenticated
+  using ((active_from is null or active_from <= now()) and (active_to is null or active_to > now()));
+
+create policy "services see every product"
+  on public.credit_products
+  for select
+  to service_role
+  using (true);
+
+create policy "users read their own purchases"
+  on public.purchase_transactions
+  for select
+  to authenticated
+  using (user_id = (select auth.uid()));
+
+create policy "services read every purchase"
+  on public.purchase_transactions
+  for select
+  to service_role
+  using (true);
+
+create policy "users read their own entitlements"
+  on public.user_entitlements
+  for select
+  to authenticated
+  using (user_id = (select auth.uid()));
+
+create policy "services read every entitlement"
+  on public.user_entitlements
+  for select
+  to service_role
+  using (true);
+-- end
+
+-- from sql/credits/policies/credit_holds.sql
+-- Policies of credit_holds: users see their own holds, services see all; only functions write.
+
+create policy "users read their own holds"
+  on public.credit_holds
+  for select
+  to authenticated
+  using (user_id = (select auth.uid()));
+
+create policy "services read every hold"
+  on public.credit_holds
+  for select
+  to service_role
+  using (true);
+-- end
+
+-- check: every table of the API has a policy for each of its readers
 do $$
 begin
   if (
     select count(*)
     from pg_catalog.pg_policies as p
-    where p.schemaname = 'public' and p.tablename in ('user_credits', 'credit_transactions')
-  ) <> 5 then
+    where p.schemaname = 'public'
+      and p.tablename in (
+        'user_credits', 'credit_transactions', 'credit_products', 'purchase_transactions', 'user_entitlements', 'credit_holds'
+      )
+  ) <> 13 then
     raise exception 'a policy of credits is missing';
-  end if;
-  if exists (
-    select
-    from pg_catalog.pg_class as c
-    where c.oid in ('public.user_credits'::regclass, 'public.credit_transactions'::regclass) and not c.relrowsecurity
-  ) then
-    raise exception 'a table of credits has no row level security';
   end if;
 end;
 $$;

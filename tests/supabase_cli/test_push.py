@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Database, assert_books_add_up, sign_up
+from conftest import ROOT, Database, sign_up
 from test_migrations import push, snapshot
 from test_readme import blocks
 
@@ -82,22 +82,6 @@ def test_a_database_that_credits_db_pushed_takes_the_exported_files_and_stays_th
     assert done.returncode == 0, done.stderr
     surface, comments, history = snapshot(empty)
     assert ([line for line in surface if "films" not in line], comments, history) == before
-
-
-def test_the_cli_brings_lots_and_holds_to_a_database_in_use(supabase: Supabase, empty: Database, project: Path) -> None:
-    push(empty, to="0005_purchases_join_auth")
-    with empty.connect() as owner:
-        user, client = sign_up(owner), Client(owner)
-        owner.execute("select public.add_credits_for(%s, 10)", [user])
-        spent = owner.execute("select seq from public.consume_credit_for(%s, 4)", [user]).fetchall()[0][0]
-        migrations.export(project / "supabase" / "migrations")
-        done = supabase(empty, "db", "push", "--yes", cwd=project)
-        assert done.returncode == 0, done.stderr
-        assert migrations.verify(owner) == []
-        assert client.refund_consumption_for(user, spent).balance_after == 13
-        client.release_hold_for(user, client.reserve_credits_for(user, 13).id)
-        client.consume_credit_for(user, 13)
-        assert_books_add_up(owner)
 
 
 def test_a_refusal_is_short_and_says_what_to_do(supabase: Supabase, empty: Database, project: Path) -> None:
