@@ -38,6 +38,8 @@ app.add_typer(events, name="events")
 app.add_typer(secret, name="secret")
 app.add_typer(local, name="local")
 
+With = Annotated[list[str] | None, typer.Option("--with", help="A track beside the core: app. Remembered afterwards.")]
+
 
 @app.callback()
 def load() -> None:
@@ -59,6 +61,7 @@ def target(connection: Connection) -> str:
 def push(
     db_url: DbUrl = None,
     use_local: Local = False,
+    more: With = None,
     to: Annotated[str | None, typer.Option(help="Stop after this migration.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do it, then roll it back; opens no accounts.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Answer questions with yes.")] = False,
@@ -81,7 +84,9 @@ def push(
 
     with screen, database(db_url, use_local) as connection:
         typer.secho(f"{'Dry run: ' if dry_run else ''}{target(connection)}", bold=True)
-        done = migrations.push(connection, to=to, dry_run=dry_run, confirm=confirm, report=report, progress=progress)
+        done = migrations.push(
+            connection, more=more or (), to=to, dry_run=dry_run, confirm=confirm, report=report, progress=progress
+        )
         maintenance = None if dry_run else migrations.schedule_maintenance(connection)
     if dry_run:
         typer.echo(f"{len(done)} to apply. Nothing was changed.")
@@ -130,12 +135,14 @@ def verify(db_url: DbUrl = None, use_local: Local = False, as_json: AsJson = Fal
 
 
 @app.command()
-def export(directory: Annotated[Path, typer.Argument(help="For instance supabase/migrations.")]) -> None:
+def export(
+    directory: Annotated[Path, typer.Argument(help="For instance supabase/migrations.")], more: With = None
+) -> None:
     """Write the migrations as files for supabase db push.
 
     A file that is there already stays; one that was edited is refused.
     """
-    written = migrations.export(directory)
+    written = migrations.export(directory, more or ())
     for path in written:
         good(str(path))
     typer.echo("Next: supabase db push" if written else "Nothing to write: the folder has them all.")

@@ -26,7 +26,7 @@ from yoyo.migrations import read_migrations, read_sql_migration, topological_sor
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
-TRACK = "credits"
+TRACKS = ("credits", "app")  # the core, and the app that is its worked example: push --with app
 PUSH_TIMEOUT = "5s"  # how long a push waits for another one
 LOCK_TIMEOUT = "1s"  # and for a lock: whoever waits for one on auth.users stops every sign-up behind it
 BATCH = 1000  # users whose accounts are opened in one transaction
@@ -48,6 +48,10 @@ class Migration:
     sha256: str
 
     @property
+    def track(self) -> str:
+        return self.path.parent.name
+
+    @property
     def statements(self) -> list[str]:
         directives, _, statements = read_sql_migration(str(self.path))
         if directives.get("transactional", "true") != "true":
@@ -61,22 +65,23 @@ def folder(name: str) -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[1] / name
 
 
-def shipped() -> list[Migration]:
-    """The migrations of this package in order, each checked against SHA256SUMS."""
+def shipped(tracks: Sequence[str] = TRACKS[:1]) -> list[Migration]:
+    """The migrations of these tracks in order, each checked against SHA256SUMS."""
     root = folder("migrations")
     lines = (line.partition("  ") for line in (root / "SHA256SUMS").read_text().splitlines())
     sums = {name: sha256 for sha256, _, name in lines}
     found = []
-    for migration in topological_sort(read_migrations(str(root / TRACK))):
+    for migration in topological_sort(read_migrations(*(str(root / track) for track in TRACKS))):
         path = Path(migration.path)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        if sums.get(f"{TRACK}/{path.name}") != sha256:
+        if sums.get(f"{path.parent.name}/{path.name}") != sha256:
             raise Refusal(
                 f"{path} is not the file that SHA256SUMS names. Install credits-db again; "
                 "if you are writing this migration, run `make generate`."
             )
-        found.append(Migration(migration.id, path, sha256))
-    return found
+        if path.parent.name in tracks:
+            found.append(Migration(migration.id, path, sha256))
+    return sorted(found, key=lambda migration: TRACKS.index(migration.track))
 
 
 def history(connection: Connection) -> dict[str, str]:
@@ -89,9 +94,17 @@ def history(connection: Connection) -> dict[str, str]:
     return dict(rows.fetchall())
 
 
-def pending(connection: Connection) -> list[Migration]:
-    """What push would apply. Raises Refusal when history and files do not fit together."""
-    files, applied = shipped(), history(connection)
+def tracks(connection: Connection, more: Sequence[str] = ()) -> list[str]:
+    """The tracks that a database has, which later pushes go on with, and those that it is to get."""
+    if unknown := [track for track in more if track not in TRACKS]:
+        raise Refusal(f"There is no track {', '.join(unknown)}. There are {' and '.join(TRACKS)}.")
+    app = [migration.id for migration in shipped(TRACKS[1:])]
+    return [*TRACKS[:1], *(TRACKS[1:] if TRACKS[1] in more or history(connection).keys() & set(app) else ())]
+
+
+def pending(connection: Connection, more: Sequence[str] = ()) -> list[Migration]:
+    """What push would apply, with the tracks in `more`. Raises Refusal when history and files do not fit together."""
+    files, applied = shipped(tracks(connection, more)), history(connection)
     known = {migration.id: migration for migration in files}
     if missing := [id for id in applied if id not in known]:
         raise Refusal(
@@ -104,7 +117,8 @@ def pending(connection: Connection) -> list[Migration]:
             "put the old text back and write a new migration."
         )
     todo = [migration for migration in files if migration.id not in applied]
-    late = [m.id for m in todo if any(files.index(known[id]) > files.index(m) for id in applied)]
+    place = {migration.id: number for number, migration in enumerate(files)}
+    late = [m.id for m in todo if any(known[id].track == m.track and place[id] > place[m.id] for id in applied)]
     if late:
         raise Refusal(
             f"{', '.join(late)} comes before a migration that the database already has. "
@@ -114,14 +128,18 @@ def pending(connection: Connection) -> list[Migration]:
 
 
 def require_all(connection: Connection) -> None:
-    """Refuse a database that lacks a migration of this package. One that was pushed by a newer one may go on."""
-    if {path.stem for path in (folder("migrations") / TRACK).glob("*.sql")} - history(connection).keys():
-        raise Refusal("The database does not have all migrations: push first.")
+    """Refuse a database that lacks a migration of its tracks. One that was pushed by a newer package may go on."""
+    applied = history(connection).keys()
+    for track in TRACKS:
+        ids = {path.stem for path in (folder("migrations") / track).glob("*.sql")}
+        if ids - applied and (track == TRACKS[0] or ids & applied):
+            raise Refusal("The database does not have all migrations: push first.")
 
 
 def push(
     connection: Connection,
     *,
+    more: Sequence[str] = (),
     to: str | None = None,
     dry_run: bool = False,
     confirm: Callable[[str], bool] = lambda _: True,
@@ -130,13 +148,14 @@ def push(
 ) -> list[Migration]:
     """Apply what is pending, up to the id `to`, and return it. The connection must be in autocommit mode.
 
+    `more` names tracks that the database is to have beside the core: `app`; later pushes remember it.
     `confirm` is asked before existing users get credits, `progress` is told how many of how many have their account.
     A dry run does everything but opening accounts, and rolls it back. Raises Refusal, or psycopg errors with file and
     line in a note.
     """
-    todo, done = pending(connection), []
+    todo, done = pending(connection, more), []
     if to is not None:
-        ids = [migration.id for migration in shipped()]
+        ids = [migration.id for migration in shipped(tracks(connection, more))]
         if to not in ids:
             raise Refusal(f"There is no migration {to}. There are {', '.join(ids)}.")
         todo = [migration for migration in todo if ids.index(migration.id) <= ids.index(to)]
@@ -288,7 +307,7 @@ def _objects(track: str) -> list[Path]:
 
 def definition(name: str | None = None) -> str:
     """The present definition of an object, or of all in the order in which they can be made."""
-    files = _objects(TRACK)
+    files = [path for track in TRACKS for path in _objects(track)]
     chosen = [path for path in files if name in (None, path.stem)]
     if not chosen:
         near = get_close_matches(name or "", [path.stem for path in files])
@@ -306,12 +325,16 @@ def surface(connection: Connection, ours: Sequence[str] | None = None) -> list[s
 
 def verify(connection: Connection) -> list[str]:
     """How the database differs from what ships, as lines that begin with - (missing) or + (not ours)."""
-    expected = (folder("sql") / TRACK / "surface.txt").read_text().splitlines()
+    pending(connection)  # refuses what does not fit
+    require_all(connection)
+    expected = [
+        line
+        for track in tracks(connection)
+        for line in (folder("sql") / track / "surface.txt").read_text().splitlines()
+    ]
     ours = sorted(
         set(re.findall(r"^(?:table|function|type|view|sequence) public\.(\w+)", "\n".join(expected), re.MULTILINE))
     )
-    pending(connection)  # refuses what does not fit
-    require_all(connection)
     actual = surface(connection, ours)
     gone = [f"- {line}" for line in expected if line not in set(actual)]
     # a computed field is one function for each type, and the host may have its own of the same name
@@ -320,12 +343,12 @@ def verify(connection: Connection) -> list[str]:
     return gone + [f"+ {line}" for line in actual if line not in set(expected) and not theirs.match(line)]
 
 
-def new(name: str) -> Path:
-    """Write the next migration: the changed replaceable files of sql/ verbatim, a stop line for the rest.
+def new(name: str, track: str = TRACKS[0]) -> Path:
+    """Write the next migration of a track: the changed replaceable files of sql/ verbatim, a stop line for the rest.
 
     Only in a checkout. Raises Refusal for a bad name, or when nothing changed.
     """
-    root = folder("migrations") / TRACK
+    root = folder("migrations") / track
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise Refusal("A migration is named in lowercase words with underscores, for instance cap_daily_spend.")
     if not (folder("sql").parent / "pyproject.toml").is_file():
@@ -333,7 +356,7 @@ def new(name: str) -> Path:
     past = sorted(root.glob("*.sql"))
     texts = [path.read_text() for path in past]
     parts = []
-    for path in _objects(TRACK):
+    for path in _objects(track):
         label, text = path.relative_to(folder("sql").parent).as_posix(), path.read_text().rstrip()
         newest = next((old for old in reversed(texts) if f"-- from {label}\n" in old), "")
         mark = f"-- by hand: {label} {hashlib.sha256(text.encode()).hexdigest()[:16]}\n"
@@ -349,43 +372,47 @@ def new(name: str) -> Path:
             parts.append(f"{mark}{stop}\n")
     if not parts:
         raise Refusal("Nothing in sql/ differs from the migrations.")
-    target = root / f"{len(past) + 1:04}_{name}.sql"
+    prefix = "" if track == TRACKS[0] else f"{track}_"
+    target = root / f"{prefix}{len(past) + 1:04}_{name}.sql"
     header = f"-- {name.replace('_', ' ')}: say here why.\n--\n-- depends: {past[-1].stem}\n\n"
     check = "-- check: what must hold now\ndo $$ begin raise exception 'write the check'; end $$;\n"
     target.write_text(header + "\n".join([*parts, check]))
     return target
 
 
-def export(directory: Path) -> list[Path]:
+def export(directory: Path, more: Sequence[str] = ()) -> list[Path]:
     """Write the migrations that the folder lacks as files for `supabase db push`, and return those.
 
     A file keeps its name for ever; a new one comes after all that are there, so that every database gets them in the
-    order in which they were written. Raises Refusal, and writes nothing, when a file was edited or has gone.
+    order in which they were written. A folder that has files of the track app gets its new ones, too. Raises Refusal,
+    and writes nothing, when a file was edited or has gone.
     """
     try:
-        return _export(directory)
+        return _export(directory, more)
     except (OSError, UnicodeError) as error:
         raise Refusal(f"{directory} cannot be written, or holds what is no migration: {error}") from error
 
 
-def _export(directory: Path) -> list[Path]:
+def _export(directory: Path, more: Sequence[str]) -> list[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     found = [match for path in sorted(directory.iterdir()) if (match := _EXPORTED.fullmatch(path.name))]
     numbers, known = [match[1] for match in found], {match[2]: directory / match[0] for match in found}
     if twice := sorted({number for number in numbers if numbers.count(number) > 1}):
         raise Refusal(f"{directory} has several migrations of {', '.join(twice)}: the Supabase CLI takes only one.")
     newest, first = max(map(int, numbers), default=0), _text("preflight.sql")
-    written: dict[Path, str] = {}
-    for migration in shipped():
-        name, text = f"{TRACK}_{migration.id}", _text("export.sql")
+    written, new = dict[Path, str](), set[str]()
+    has_app = any(name.startswith(f"{TRACKS[0]}_{TRACKS[1]}_") for name in known)
+    for migration in shipped(TRACKS if has_app or TRACKS[1] in more else TRACKS[:1]):
+        name, text = f"{TRACKS[0]}_{migration.id}", _text("export.sql")
         facts = {"id": migration.id, "sha256": migration.sha256, "preflight": first, "sql": migration.path.read_text()}
         for word, value in facts.items():
             text = text.replace(f"<{word}>", value)
         first = ""
         if not (path := known.get(name)):
-            newest = max(newest + 100, 20261121000000 + 100 * int(migration.id[:4]))
+            newest = max(newest + 100, 20261121000000 + 100 * int(re.sub(r"\D", "", migration.id)[:4]))
             written[directory / f"{newest}_{name}.sql"] = text
-        elif written:
+            new.add(migration.track)
+        elif migration.track in new:
             raise Refusal(f"{path} is there, but a migration before it is not: put back what was deleted.")
         elif path.read_text() != text:
             raise Refusal(
