@@ -63,7 +63,7 @@ check: .venv/checkers  ## format, lint, types, generated files
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
-	$(BIN)/squawk migrations/credits/*.sql
+	$(BIN)/squawk migrations/*/*.sql
 	cd migrations && sha256sum --check --quiet SHA256SUMS
 	$(BIN)/pytest tests/test_migrations.py -k "surface or verbatim"
 
@@ -72,7 +72,7 @@ format: .venv/checkers  ## put the Python in shape
 	$(BIN)/ruff check --fix .
 
 generate: .venv/ready  ## write SHA256SUMS and sql/credits/surface.txt anew
-	cd migrations && sha256sum credits/*.sql > SHA256SUMS
+	cd migrations && sha256sum */*.sql > SHA256SUMS
 	$(BIN)/pytest tests/test_migrations.py -k surface --update
 
 types: .venv/npm  ## write types/database.ts anew
