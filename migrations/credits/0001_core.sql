@@ -409,11 +409,11 @@ comment on type public.outbox_item is
 comment on column public.outbox_item.id is
   'What ack_outbox takes.';
 comment on column public.outbox_item.kind is
-  'What to do: low_balance.';
+  'What to do: low_balance or remove_file.';
 comment on column public.outbox_item.user_id is
-  'Whom it is about.';
+  'Whom it is about; null for remove_file.';
 comment on column public.outbox_item.payload is
-  'low_balance: {"credits_remaining": 2, "alert_below": 5, "seq": 7}, the balance after the spend of ledger row seq.';
+  'low_balance: {"credits_remaining": 2, "alert_below": 5, "seq": 7}, the balance after the spend of ledger row seq. remove_file: {"path": "ada/cat.png"}, which no row names any more.';
 comment on column public.outbox_item.attempts is
   'How often it was claimed, this time included.';
 comment on column public.outbox_item.created_at is
@@ -633,6 +633,121 @@ comment on function credits_private.now() is
   'The clock of credits-db: the real time, also inside a long transaction.';
 
 revoke all on function credits_private.now() from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/tables/adopted_relations.sql
+-- adopted_relations: what was in the database before credits-db, and is used as it is.
+--
+-- Such a relation keeps its rows, policies, grants, triggers and indexes; what was missing of ours is added, nothing is
+-- taken away. Written by the file of the relation before it would be created; verify looks less closely at what is here.
+
+create table credits_private.adopted_relations (
+  relation text primary key,
+  adopted_at timestamptz not null default credits_private.now()
+);
+
+comment on table credits_private.adopted_relations is
+  'Tables and views that were here before credits-db, which it uses as they are.';
+comment on column credits_private.adopted_relations.relation is
+  'Schema and name: public.projects.';
+comment on column credits_private.adopted_relations.adopted_at is
+  'When credits-db came to it.';
+
+revoke all on table credits_private.adopted_relations from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/is_adopted.sql
+-- is_adopted: was this relation here before credits-db?
+
+create or replace function credits_private.is_adopted(p_relation text)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+begin
+  return exists (select from credits_private.adopted_relations as r where r.relation = p_relation);
+end;
+$$;
+
+comment on function credits_private.is_adopted(text) is
+  'Whether a relation, named with its schema, is the host''s own and not credits-db''s.';
+
+revoke all on function credits_private.is_adopted(text) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/repoint.sql
+-- repoint: a column refers to a table, and its row goes with the one that it refers to.
+--
+-- For the files of references: whatever foreign key the column had, under whatever name, makes room, unless it is
+-- this one already. NOT VALID, so that the rows which are there are not looked at under the lock: a later migration
+-- validates them.
+
+create or replace function credits_private.repoint(
+  p_table regclass,
+  p_column name,
+  p_target regclass
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_key pg_catalog.record;
+  v_found boolean := false::boolean;
+begin
+  for v_key in
+    select k.conname as name, k.confrelid = p_target and k.confdeltype = 'c' as fits
+    from pg_catalog.pg_constraint as k
+    join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and k.conkey = array[a.attnum]
+    where k.conrelid = p_table and k.contype = 'f' and a.attname = p_column
+    order by k.conname
+  loop
+    if v_key.fits and not v_found then
+      v_found := true;
+    else
+      execute format('alter table %s drop constraint %I', p_table, v_key.name);
+    end if;
+  end loop;
+  if not v_found then
+    execute format(
+      'alter table %s add foreign key (%I) references %s (id) on delete cascade not valid', p_table, p_column, p_target
+    );
+  end if;
+end;
+$$;
+
+comment on function credits_private.repoint(regclass, name, regclass) is
+  'Makes the one foreign key of a column lead to the id of a table, on delete cascade. Existing rows are not looked at.';
+
+revoke all on function credits_private.repoint(regclass, name, regclass) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/tables/personal_data.sql
+-- personal_data: where rows of a user are, one row a table.
+--
+-- What a deletion counts and what a user may ask to have is read from here. A host may add tables of its own.
+
+create table credits_private.personal_data (
+  relation text primary key,
+  predicate text not null,
+  concealed text[] not null default '{}',
+  is_erased boolean not null default true
+);
+
+comment on table credits_private.personal_data is
+  'Where rows of a user are, one row a table.';
+comment on column credits_private.personal_data.relation is
+  'The table, with its schema.';
+comment on column credits_private.personal_data.predicate is
+  'Which of its rows t are a user''s: SQL, with the user as $1 and their address or null as $2.';
+comment on column credits_private.personal_data.concealed is
+  'Columns that an export leaves out.';
+comment on column credits_private.personal_data.is_erased is
+  'Whether its rows go with the account.';
+
+revoke all on table credits_private.personal_data from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/tables/settings.sql
@@ -1573,12 +1688,12 @@ revoke all on table credits_private.due_accounts from public, anon, authenticate
 --
 -- Written in the transaction of what happened. A worker claims items for a while (claim_outbox) and removes them
 -- when the work is done (ack_outbox); the items of one that died are handed out again. Items about a user go with
--- the account.
+-- the account; files that are to be removed name nobody, and a path waits once.
 
 create table credits_private.outbox (
   id uuid not null default gen_random_uuid(),
   kind text not null,
-  user_id uuid not null,
+  user_id uuid,
   payload jsonb not null,
   -- squawk-ignore prefer-bigint-over-int
   attempts integer not null default 0,
@@ -1589,15 +1704,16 @@ create table credits_private.outbox (
 
 create index outbox_claimable_at on credits_private.outbox (claimable_at);
 create index outbox_user_id on credits_private.outbox (user_id);
+create unique index outbox_path on credits_private.outbox ((payload ->> 'path')) where kind = 'remove_file';
 
 comment on table credits_private.outbox is
   'What happened here and somebody outside should act on, until they say that they did.';
 comment on column credits_private.outbox.id is
   'What ack_outbox takes.';
 comment on column credits_private.outbox.kind is
-  'What to do: low_balance.';
+  'What to do: low_balance or remove_file.';
 comment on column credits_private.outbox.user_id is
-  'Whom it is about.';
+  'Whom it is about; null for remove_file.';
 comment on column credits_private.outbox.payload is
   'The figures, by kind (outbox_item).';
 comment on column credits_private.outbox.attempts is

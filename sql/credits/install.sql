@@ -23,6 +23,10 @@
 \ir tables/yoyo.sql
 \ir private/record_migration.sql
 \ir private/now.sql
+\ir tables/adopted_relations.sql
+\ir private/is_adopted.sql
+\ir private/repoint.sql
+\ir tables/personal_data.sql
 \ir tables/settings.sql
 \ir private/set_setting.sql
 \ir tables/user_credits.sql
