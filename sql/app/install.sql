@@ -2,7 +2,6 @@
 --
 -- The app of the worked example: profiles, projects, their layers and exports, and an export for a credit.
 
-\ir names.sql
 \ir settings.sql
 \ir types/export_payment.sql
 \ir types/user_stats.sql

@@ -56,8 +56,12 @@
 \ir private/queue_alert.sql
 \ir private/move_balance.sql
 \ir private/post.sql
+\ir private/adopt_accounts.sql
 \ir private/open_account.sql
 \ir private/open_accounts.sql
+\ir private/count_unopened.sql
+\ir private/join_adopted.sql
+\ir private/finish_adoption.sql
 \ir private/lock_account.sql
 \ir private/find_replay.sql
 \ir private/is_unused.sql

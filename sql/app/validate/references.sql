@@ -1,4 +1,5 @@
 -- Looks at the rows that were there before the references of the app were, without stopping who reads or writes them.
+-- Where some are of users or projects who are gone, they stay, and the reference holds for all others.
 
 do $$
 declare
@@ -16,7 +17,12 @@ begin
       )
     order by k.conrelid, k.conname
   loop
-    execute format('alter table %s validate constraint %I', v_key.relation, v_key.name);
+    begin
+      execute format('alter table %s validate constraint %I', v_key.relation, v_key.name);
+    exception
+      when foreign_key_violation then
+        raise notice 'credits-db: % has rows of users or projects who are gone; they stay', v_key.relation;
+    end;
   end loop;
 end;
 $$;
