@@ -64,7 +64,7 @@ select results_eq(
 );
 select results_eq(
   $$
-    select format('%s.%s', n.nspname, p.proname), r.role
+    select format('%s.%s', n.nspname::text, p.proname::text) collate "default", r.role
     from pg_catalog.pg_proc as p
     join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
     cross join roles as r
@@ -103,7 +103,7 @@ select results_eq(
 );
 select results_eq(
   $$
-    select p.tablename::text collate "default", p.cmd, p.roles::text, count(*)
+    select p.tablename::text collate "default", p.cmd, p.roles::text collate "default", count(*)
     from pg_catalog.pg_policies as p
     join ours as o on o.name = p.tablename
     where p.permissive = 'PERMISSIVE'
