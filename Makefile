@@ -71,7 +71,7 @@ format: .venv/checkers  ## put the Python in shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: .venv/ready  ## write SHA256SUMS and sql/credits/surface.txt anew
+generate: .venv/ready  ## write SHA256SUMS and sql/*/surface.txt anew
 	cd migrations && sha256sum */*.sql > SHA256SUMS
 	$(BIN)/pytest tests/test_migrations.py -k surface --update
 
