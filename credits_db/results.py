@@ -139,7 +139,7 @@ class OutboxItem(Result):
 
     id: UUID
     kind: str
-    user_id: UUID
+    user_id: UUID | None
     payload: dict[str, Json]
     attempts: int
     created_at: datetime

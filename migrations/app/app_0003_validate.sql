@@ -11,7 +11,6 @@ begin
     join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and k.conkey = array[a.attnum]
     where k.contype = 'f'
       and k.confdeltype = 'c'
-      and k.convalidated
       and (k.conrelid, a.attname) in (
         ('public.profiles'::regclass, 'id'), ('public.projects'::regclass, 'user_id'),
         ('public.project_layers'::regclass, 'project_id'), ('public.exports'::regclass, 'project_id')

@@ -8,13 +8,15 @@
 
 select credits_private.open_accounts('00000000-0000-0000-0000-000000000000', null);
 
+select credits_private.finish_adoption();
+
 -- check: nobody is left out and every balance is its ledger
 do $$
 begin
   if exists (
     select
     from auth.users as u
-    where not exists (select from public.user_credits as a where a.user_id = u.id)
+    where u.deleted_at is null and not exists (select from public.user_credits as a where a.user_id = u.id)
   ) then
     raise exception 'a user has no account';
   end if;

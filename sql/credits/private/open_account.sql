@@ -3,7 +3,7 @@
 -- Called by the trigger on auth.users and by the first operation of a user whom the trigger missed. The
 -- user is looked up and share-locked first, so an account never outlives a deletion that runs beside it.
 -- The bonus is a ledger row with a key of our own: whoever comes twice, at once or later, gets it once; and so does
--- whoever comes again under another id (claim_bonus).
+-- whoever comes again under another id (claim_bonus). Who brings a balance from before has had it.
 
 create or replace function credits_private.open_account(p_user_id uuid)
   returns void
@@ -13,6 +13,7 @@ create or replace function credits_private.open_account(p_user_id uuid)
 as $$
 declare
   v_bonus bigint;
+  v_is_open boolean;
   v_now pg_catalog.timestamptz := credits_private.now();
 begin
   if p_user_id is null then
@@ -24,7 +25,14 @@ begin
   end if;
   perform from auth.users as u where u.id = p_user_id for key share;
   v_bonus := credits_private.signup_bonus_for(p_user_id);
-  if v_bonus > 0 and not credits_private.claim_bonus(p_user_id) then
+  v_is_open := exists (select from public.user_credits as a where a.user_id = p_user_id);
+  if not v_is_open then
+    perform credits_private.adopt_accounts(array[p_user_id]);
+  end if;
+  if v_bonus > 0 and (
+    not credits_private.claim_bonus(p_user_id)
+    or not v_is_open and exists (select from public.user_credits as a where a.user_id = p_user_id)
+  ) then
     v_bonus := 0::bigint;
   end if;
   insert into public.user_credits (user_id, created_at, updated_at)

@@ -35,9 +35,11 @@ declare
   v_bonus bigint := (select s.value::bigint from credits_private.settings as s where s.name = 'signup_bonus');
   v_now pg_catalog.timestamptz := credits_private.now();
 begin
+  perform credits_private.adopt_accounts(v_users);
   with identities as materialized (
-    select u.id, i.hash, row_number() over (partition by i.hash order by u.id) as place
+    select u.id, i.hash, row_number() over (partition by i.hash order by a.user_id, u.id) as place
     from auth.users as u
+    left join public.user_credits as a on a.user_id = u.id  -- who brought a balance has had the bonus
     cross join lateral (
       select credits_private.identity_hash('address', u.email, v_key)
       union all

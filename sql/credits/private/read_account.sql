@@ -39,6 +39,6 @@ end;
 $$;
 
 comment on function credits_private.read_account(uuid) is
-  'The balance row of a user, or what it would be once opened. Raises PT404 account_not_found.';
+  'The balance row of a user, or what it would be once opened. Raises PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function credits_private.read_account(uuid) from public, anon, authenticated, service_role;

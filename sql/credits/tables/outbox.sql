@@ -18,7 +18,7 @@ create table credits_private.outbox (
 
 create index outbox_claimable_at on credits_private.outbox (claimable_at);
 create index outbox_user_id on credits_private.outbox (user_id) where user_id is not null;
-create unique index outbox_file on credits_private.outbox ((payload ->> 'path')) where kind = 'remove_file';
+create unique index outbox_path on credits_private.outbox ((payload ->> 'path')) where kind = 'remove_file';
 
 comment on table credits_private.outbox is
   'What happened here and somebody outside should act on, until they say that they did.';
