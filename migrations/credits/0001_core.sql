@@ -1901,7 +1901,7 @@ values
   ('credits_private.store_customers', 't.user_id = $1', '{}', true),
   (
     'credits_private.store_event_names',
-    't.name in ($1::text, $2) or t.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)',
+    't.name in ($1::pg_catalog.text, $2) or t.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)',
     '{}', true
   ),
   (
@@ -1909,13 +1909,13 @@ values
     't.user_id = $1 or t.user_id is null and (t.provider, t.event_id) in (
       select n.provider, n.event_id
       from credits_private.store_event_names as n
-      where n.name in ($1::text, $2) or n.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)
+      where n.name in ($1::pg_catalog.text, $2) or n.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)
     )',
     '{}', false
   ),
   ('credits_private.purchase_claims', '$1 in (t.user_id, t.entitled_user_id)', '{user_id,entitled_user_id}', false),
   (
-    'credits_private.settings', 't.name = ''sandbox_users'' and $1::text = any (string_to_array(t.value, '',''))', '{value}', false
+    'credits_private.settings', 't.name = ''sandbox_users'' and $1::pg_catalog.text = any (string_to_array(t.value, '',''))', '{value}', false
   );
 -- end
 
@@ -4839,7 +4839,6 @@ create or replace function credits_private.export_user_data(p_user_id uuid)
   language plpgsql
   stable
   set search_path = ''
-  set timezone = 'UTC'
 as $$
 declare
   v_address pg_catalog.text;
@@ -8365,7 +8364,7 @@ create or replace function credits_private.remove_ledger(
 as $$
 begin
   insert into credits_private.closed_totals (closed_account_id, month, type, credits, operations)
-  select p_closed_account_id, date_trunc('month', t.created_at at time zone 'UTC')::date, t.type, sum(t.amount), count(*)
+  select p_closed_account_id, date_trunc('month', t.created_at at time zone 'UTC')::pg_catalog.date, t.type, sum(t.amount), count(*)
   from public.credit_transactions as t
   where t.user_id = p_user_id
   group by 2, 3;
@@ -8456,7 +8455,7 @@ begin
     refunded_credits, price_cents
   )
   select
-    p_closed_account_id, date_trunc('month', p.created_at at time zone 'UTC')::date, p.store, p.environment, p.product_id,
+    p_closed_account_id, date_trunc('month', p.created_at at time zone 'UTC')::pg_catalog.date, p.store, p.environment, p.product_id,
     p.status, p.currency, count(*), sum(p.quantity), sum(p.credits), sum(p.refunded_credits), sum(p.price_cents)
   from public.purchase_transactions as p
   where p.user_id = p_user_id

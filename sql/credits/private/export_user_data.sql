@@ -8,7 +8,6 @@ create or replace function credits_private.export_user_data(p_user_id uuid)
   language plpgsql
   stable
   set search_path = ''
-  set timezone = 'UTC'
 as $$
 declare
   v_address pg_catalog.text;

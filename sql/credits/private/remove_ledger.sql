@@ -11,7 +11,7 @@ create or replace function credits_private.remove_ledger(
 as $$
 begin
   insert into credits_private.closed_totals (closed_account_id, month, type, credits, operations)
-  select p_closed_account_id, date_trunc('month', t.created_at at time zone 'UTC')::date, t.type, sum(t.amount), count(*)
+  select p_closed_account_id, date_trunc('month', t.created_at at time zone 'UTC')::pg_catalog.date, t.type, sum(t.amount), count(*)
   from public.credit_transactions as t
   where t.user_id = p_user_id
   group by 2, 3;

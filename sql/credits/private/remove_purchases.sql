@@ -43,7 +43,7 @@ begin
     refunded_credits, price_cents
   )
   select
-    p_closed_account_id, date_trunc('month', p.created_at at time zone 'UTC')::date, p.store, p.environment, p.product_id,
+    p_closed_account_id, date_trunc('month', p.created_at at time zone 'UTC')::pg_catalog.date, p.store, p.environment, p.product_id,
     p.status, p.currency, count(*), sum(p.quantity), sum(p.credits), sum(p.refunded_credits), sum(p.price_cents)
   from public.purchase_transactions as p
   where p.user_id = p_user_id

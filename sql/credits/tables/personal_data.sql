@@ -42,7 +42,7 @@ values
   ('credits_private.store_customers', 't.user_id = $1', '{}', true),
   (
     'credits_private.store_event_names',
-    't.name in ($1::text, $2) or t.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)',
+    't.name in ($1::pg_catalog.text, $2) or t.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)',
     '{}', true
   ),
   (
@@ -50,11 +50,11 @@ values
     't.user_id = $1 or t.user_id is null and (t.provider, t.event_id) in (
       select n.provider, n.event_id
       from credits_private.store_event_names as n
-      where n.name in ($1::text, $2) or n.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)
+      where n.name in ($1::pg_catalog.text, $2) or n.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)
     )',
     '{}', false
   ),
   ('credits_private.purchase_claims', '$1 in (t.user_id, t.entitled_user_id)', '{user_id,entitled_user_id}', false),
   (
-    'credits_private.settings', 't.name = ''sandbox_users'' and $1::text = any (string_to_array(t.value, '',''))', '{value}', false
+    'credits_private.settings', 't.name = ''sandbox_users'' and $1::pg_catalog.text = any (string_to_array(t.value, '',''))', '{value}', false
   );
