@@ -448,7 +448,7 @@ def test_verify_names_what_has_drifted(templates: Templates, statement: str) -> 
         "alter function public.consume_credit security definer",
         'alter table public.credit_transactions alter idempotency_key type text collate "default"',
         "alter type public.credit_transaction_type add value 'gift'",
-        "drop trigger remove_ledger on public.user_credits",
+        "drop trigger close_account on public.user_credits",
         "alter table public.user_credits drop constraint user_credits_held_not_negative",
         "alter table public.user_credits force row level security",
         "create rule gift as on insert to public.credit_transactions do instead nothing",
