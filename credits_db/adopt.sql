@@ -103,6 +103,14 @@ begin
   remedy := null;
 
   if p_track = 'app' then
+    if to_regprocedure('public.credits(public.profiles)') is not null then
+      action := 'refuse';
+      object := 'public.credits(public.profiles)';
+      words := 'There is a function of this name, which would be a computed field of profiles.';
+      remedy := 'alter function public.credits(public.profiles) rename to credits_before;';
+      return next;
+      remedy := null;
+    end if;
     foreach v_name in array v_app loop
       continue when not v_tables ? v_name;
       v_columns := v_tables -> v_name -> 'columns';
