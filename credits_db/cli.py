@@ -20,6 +20,7 @@ import typer
 
 from credits_db._console import AsJson, DbUrl, Local, database, explain, good, redact, waiting
 from credits_db.cli_credits import explain_user, maintain
+from credits_db.cli_import import import_balances
 from credits_db.cli_store import events, products, secret
 
 if TYPE_CHECKING:
@@ -237,6 +238,7 @@ def demo(db_url: DbUrl = None) -> None:
 
 app.command("explain")(explain_user)
 app.command()(maintain)
+app.command()(import_balances)
 
 
 def main() -> None:
