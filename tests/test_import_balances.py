@@ -89,8 +89,8 @@ def test_a_file_is_credited_once_however_often_it_comes(imports: Import) -> None
 
 @pytest.mark.parametrize("column", ["user", "address"])
 def test_a_line_that_cannot_be_credited_says_why_and_the_others_are(imports: Import, column: str) -> None:
-    for _ in range(2):
-        imports.database.sign_up("Shared@example.com")
+    for shared in ("Shared@example.com", "shared@EXAMPLE.com"):
+        imports.database.sign_up(shared)
     outcome = imports(
         f"{column},amount\nada@example.com,1\nnobody@example.com,1\nshared@example.com,1\nada@example.com,-1\n"
         "ada@example.com\nada@example.com,1,1\n,1\nbob@example.com,2\n"
