@@ -46,8 +46,8 @@ def run(connection: Connection) -> list[str]:
         if connection.execute(query, [list(USERS)]).fetchone() is None:
             _live(connection)
             made.append(f"{len(USERS)} users with a month of history")
-        is_new = Client(connection).get_operation_for(ADA, "seed-export-1") is None
-        if is_new and migrations.TRACKS[1] in migrations.tracks(connection):
+        has_app = any(id.startswith(f"{migrations.TRACKS[1]}_") for id in migrations.history(connection))
+        if has_app and Client(connection).get_operation_for(ADA, "seed-export-1") is None:
             _draw(connection)
             made.append("2 projects with layers and exports")
     return made
