@@ -50,6 +50,8 @@ def test_help_names_every_command_and_is_fast() -> None:
         "demo",
         "explain",
         "maintain",
+        "import-balances",
+        "seed",
     ):
         assert f"\n  {command} " in shown
     loaded = subprocess.check_output(

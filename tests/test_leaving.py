@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from conftest import ROOT, Database, Templates
 from test_readme import blocks
 
-from credits_db import local, seed
+from credits_db import Client, local, migrations, seed
 
 LEAVING = ROOT / "docs" / "leaving.md"
 CATALOGUE = """
@@ -43,7 +44,7 @@ union all
 select 'trigger ' || pg_get_triggerdef(t.oid) || t.tgenabled::text from pg_trigger as t where not t.tgisinternal
 union all
 select concat_ws(' ', 'constraint', k.conrelid::regclass, k.conname, pg_get_constraintdef(k.oid))
-from pg_constraint as k where k.conrelid <> 0
+from pg_constraint as k where k.conrelid >= 16384
 union all
 select concat_ws(' ', 'policy', p.polrelid::regclass, p.polname) from pg_policy as p
 union all
@@ -111,6 +112,11 @@ def test_everything_comes_out_and_nothing_of_credits_db_remains(
         for user, balance in balances:
             assert sum(int(line["amount"]) for line in found["ledger"] if line["user_id"] == user) == int(balance)
 
+        owner.execute("create view public.mine as select count(*) from public.user_credits")
+        with pytest.raises(psycopg.errors.DependentObjectsStillExist, match="user_credits"):
+            owner.execute(leave.encode())
+        assert {file: count(owner, table) for file, table in tables.items()} == rows
+        owner.execute("drop view public.mine")
         owner.execute(leave.encode())
         assert count(owner, "auth.users") == users == 5
         assert owner.execute("select jobname from cron.job").fetchall() == [("mine",)]
@@ -120,7 +126,36 @@ def test_everything_comes_out_and_nothing_of_credits_db_remains(
         assert catalogue(owner) == before
 
 
+def test_what_was_there_before_stays_or_comes_back_with_its_rows(templates: Templates) -> None:
+    with templates.clone("supabase", pushed=False) as database, migrations.connect(database.dsn()) as owner:
+        ada = database.sign_up("ada@example.com")
+        owner.execute("create table public.user_credits (user_id uuid primary key, credits_remaining integer)")
+        owner.execute("insert into public.user_credits values (%s, 7)", [ada])
+        owner.execute(
+            "create table public.projects (id uuid primary key, user_id uuid references auth.users, title text)"
+        )
+        owner.execute("insert into public.projects values (gen_random_uuid(), %s, 'mine')", [ada])
+        owner.execute("create table public.users (id uuid primary key, nick text)")
+        before = catalogue(owner)
+        migrations.push(owner, more=migrations.TRACKS[1:])
+        assert Client(owner).get_user_credits_for(ada).credits_available == 7
+        owner.execute(blocks("sql", LEAVING)[0].encode())
+        assert owner.execute("table public.user_credits").fetchall() == [(ada, 7)]
+        assert owner.execute("select user_id, title from public.projects").fetchall() == [(ada, "mine")]
+        after = catalogue(owner)
+        changed = [line for line in before if line not in after] + [line for line in after if line not in before]
+        allowed = ("public.projects", "REFERENCES auth.users(id) ON DELETE CASCADE")
+        assert [line for line in changed if not any(word in line for word in allowed)] == []
+        owner.execute("delete from auth.users")
+        assert count(owner, "public.projects") == 0, "a project goes with its user, as before leaving"
+        owner.execute("insert into public.users values (gen_random_uuid(), 'ada')")
+
+
 def count(connection: psycopg.Connection[Any], table: str) -> int:
     row = connection.execute(f"select count(*) from {table}".encode()).fetchone()
     assert row
     return int(row[0])
+
+
+def test_every_block_of_the_document_has_a_language_that_is_run() -> None:
+    assert set(re.findall(r"^```(\w+)$", LEAVING.read_text(), re.MULTILINE)) == {"bash", "sql"}

@@ -68,6 +68,20 @@ def test_a_month_of_history_is_made_once_and_the_books_add_up(run: Run, database
         assert contents(connection) == before
 
 
+def test_the_app_has_projects_with_layers_and_exports(run: Run, app: Database) -> None:
+    first, second = (run("seed", "--db-url", app.dsn()) for _ in range(2))
+    assert (first.code, second.code, first.err) == (0, 0, "")
+    assert "✓ 2 projects with layers and exports\n" in first.out
+    assert second.out.startswith("It has been seeded before")
+    with app.connect() as connection:
+        made = "select count(distinct p.id), count(distinct l.id), count(distinct e.id), count(distinct e.seq) "
+        made += "from public.projects as p join public.project_layers as l on l.project_id = p.id "
+        made += "join public.exports as e on e.project_id = p.id where p.user_id = %s"
+        assert connection.execute(made.encode(), [seed.ADA]).fetchone() == (2, 6, 3, 3)
+        assert connection.execute("select count(*) from public.profiles").fetchone() == (len(seed.USERS),)
+        assert migrations.verify(connection) == []
+
+
 def test_nobody_sees_the_clock_stand_while_the_past_is_made(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
