@@ -23,6 +23,8 @@ from credits_db.cli_credits import explain_user, maintain
 from credits_db.cli_store import events, products, secret
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from psycopg import Connection
 
     from credits_db import demo as tour
@@ -64,9 +66,12 @@ def push(
     more: With = None,
     to: Annotated[str | None, typer.Option(help="Stop after this migration.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do it, then roll it back; opens no accounts.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what happens to what is there already.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Answer questions with yes.")] = False,
 ) -> None:
     """Apply the migrations that a database does not have yet."""
+    if plan:
+        raise typer.Exit(show_plan(db_url, use_local, more or ()))
 
     def confirm(gift: str) -> bool:
         typer.secho(gift, fg="yellow")
@@ -94,6 +99,20 @@ def push(
         typer.echo(f"{len(done)} applied." if done else "Nothing to apply: up to date.")
     if maintenance:
         typer.echo(maintenance)
+
+
+def show_plan(db_url: str | None, use_local: bool, more: Sequence[str]) -> int:
+    """What push would do with what the database has already. 1 when something is in the way."""
+    with database(db_url, use_local) as connection:
+        steps, title = migrations.plan(connection, more), target(connection)
+    typer.secho(title, bold=True)
+    for step in steps:
+        colour = {"adopt": "green", "leave": "yellow", "refuse": "red"}[step.action]
+        typer.echo(f"{typer.style(step.action, fg=colour)} {typer.style(step.object, bold=True)}: {step.text}")
+        if step.remedy:
+            typer.echo(f"  {step.remedy}")
+    typer.echo("Nothing was changed." if steps else "Nothing is in the way, and nothing to take over.")
+    return int(any(step.action == "refuse" for step in steps))
 
 
 @app.command()

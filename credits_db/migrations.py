@@ -14,7 +14,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -57,6 +57,22 @@ class Migration:
         if directives.get("transactional", "true") != "true":
             raise Refusal(f"{self.path}: only transactional migrations can be pushed.")
         return list(statements)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What push does with something that the database has already.
+
+    `adopt` takes it over, `leave` lets it be and says what that means, `refuse` names what is in the way; `remedy` is
+    what to do about it, as SQL where there is some.
+    """
+
+    action: str
+    object: str
+    text: str
+    remedy: str | None
+    before: str | None = field(repr=False)  # statements around the first migration of the track
+    after: str | None = field(repr=False)
 
 
 def folder(name: str) -> Path:
@@ -136,6 +152,37 @@ def require_all(connection: Connection) -> None:
             raise Refusal("The database does not have all migrations: push first.")
 
 
+def plan(connection: Connection, more: Sequence[str] = ()) -> list[Step]:
+    """What a push, with the tracks in `more`, would do with what the database has already. Changes nothing."""
+    todo = {migration.track for migration in pending(connection, more)}
+    with connection.transaction(force_rollback=True):
+        _prepare(connection)
+        applied = history(connection)
+        fresh = [t for t in TRACKS if t in todo and not applied.keys() & {m.id for m in shipped([t])}]
+        return [step for track in fresh for step in _plan(connection, track)]
+
+
+def _plan(connection: Connection, track: str) -> list[Step]:
+    """The steps before the first migration of a track. Within a transaction, for which it makes a function."""
+    connection.execute(_text("adopt.sql").encode())
+    query = "select p.* from pg_temp.credits_plan(%s, %s) as p"
+    steps = [Step(*row) for row in connection.execute(query, [track, _names(track)])]
+    connection.execute("drop function pg_temp.credits_plan")
+    if blocked := [step for step in steps if step.action == "refuse"]:
+        return blocked
+    return steps
+
+
+def _names(track: str) -> list[str]:
+    """What a track makes in public. Not computed fields: those are a function for each type, and hosts have theirs."""
+    made = re.compile(
+        r"^create (?:or replace )?(?:table(?: if not exists)?|view|type|function) public\.(\w+)(\(\w+ public)?",
+        re.MULTILINE,
+    )
+    found = [match for migration in shipped([track]) for match in made.findall(migration.path.read_text())]
+    return sorted({name for name, field in found if not field})
+
+
 def push(
     connection: Connection,
     *,
@@ -149,11 +196,19 @@ def push(
     """Apply what is pending, up to the id `to`, and return it. The connection must be in autocommit mode.
 
     `more` names tracks that the database is to have beside the core: `app`; later pushes remember it.
-    `confirm` is asked before existing users get credits, `progress` is told how many of how many have their account.
+    `confirm` is asked before tables of the host are taken over and before existing users get credits, `progress` is
+    told how many of how many have their account.
     A dry run does everything but opening accounts, and rolls it back. Raises Refusal, or psycopg errors with file and
     line in a note.
     """
     todo, done = pending(connection, more), []
+    steps = plan(connection, more) if todo else []
+    if blocked := [step for step in steps if step.action == "refuse"]:
+        lines = (f"  {step.object}: {step.text}\n    {step.remedy}" for step in blocked)
+        raise Refusal("Nothing was changed. This is in the way:\n" + "\n".join(lines))
+    taken = [f"  {step.object}: {step.text}" for step in steps if step.action == "adopt"]
+    if taken and not confirm("What is here already is taken over:\n" + "\n".join(taken)):
+        raise Refusal("Nothing was changed. `credits-db push --plan` shows all of it.")
     if to is not None:
         ids = [migration.id for migration in shipped(tracks(connection, more))]
         if to not in ids:
@@ -210,7 +265,14 @@ def _apply(connection: Connection, migration: Migration) -> bool:
         if migration.id in history(connection):
             return False
         connection.execute("select set_config('search_path', '', true)")
+        steps = _plan(connection, migration.track) if migration.id == shipped([migration.track])[0].id else []
+        if any(step.action == "refuse" for step in steps):
+            raise Refusal("Something has come into the way. `credits-db push --plan` shows it.")
+        for statements in filter(None, (step.before for step in steps)):
+            connection.execute(statements.encode())
         _run(connection, migration)
+        for statements in filter(None, (step.after for step in steps)):
+            connection.execute(statements.encode())
         facts = [migration.id, migration.sha256, os.environ.get("USER", "unknown"), socket.gethostname()]
         connection.execute("select credits_private.record_migration(%s, %s, %s, %s)", facts)
     return True
@@ -244,16 +306,7 @@ def _line(source: str, statements: Sequence[str], failed: int, position: str | N
 
 def _welcome(connection: Connection, confirm: Callable[[str], bool]) -> int:
     """How many existing users have no account yet; asks before they get credits."""
-    row = connection.execute(
-        """
-        select
-          count(*),
-          count(*) filter (where not u.is_anonymous),
-          (select s.value::bigint from credits_private.settings as s where s.name = 'signup_bonus')
-        from auth.users as u
-        where not exists (select from public.user_credits as a where a.user_id = u.id)
-        """
-    ).fetchone()
+    row = connection.execute("select c.* from credits_private.count_unopened() as c").fetchone()
     users, rewarded, bonus = row or (0, 0, 0)
     gift = f"{rewarded} existing users get {bonus} credits each as their signup bonus, {rewarded * bonus} in all."
     if rewarded and bonus and not confirm(gift):
@@ -290,9 +343,13 @@ def _prepare(connection: Connection) -> None:
             for path in _objects("plain"):
                 connection.execute(path.read_bytes())
         try:
-            connection.execute(_text("preflight.sql").encode())
+            connection.execute(_preflight("", ()).encode())
         except psycopg.errors.ObjectNotInPrerequisiteState as error:
             raise Refusal(error.diag.message_primary) from error
+
+
+def _preflight(id: str, names: Sequence[str]) -> str:
+    return _text("preflight.sql").replace("<id>", id).replace("<names>", ", ".join(names))
 
 
 def _text(name: str) -> str:
@@ -399,15 +456,16 @@ def _export(directory: Path, more: Sequence[str]) -> list[Path]:
     numbers, known = [match[1] for match in found], {match[2]: directory / match[0] for match in found}
     if twice := sorted({number for number in numbers if numbers.count(number) > 1}):
         raise Refusal(f"{directory} has several migrations of {', '.join(twice)}: the Supabase CLI takes only one.")
-    newest, first = max(map(int, numbers), default=0), _text("preflight.sql")
+    newest = max(map(int, numbers), default=0)
     written, new = dict[Path, str](), set[str]()
     has_app = any(name.startswith(f"{TRACKS[0]}_{TRACKS[1]}_") for name in known)
     for migration in shipped(TRACKS if has_app or TRACKS[1] in more else TRACKS[:1]):
         name, text = f"{TRACKS[0]}_{migration.id}", _text("export.sql")
+        is_first = migration.id == shipped([migration.track])[0].id
+        first = _preflight(migration.id, _names(migration.track)) if is_first else ""
         facts = {"id": migration.id, "sha256": migration.sha256, "preflight": first, "sql": migration.path.read_text()}
         for word, value in facts.items():
             text = text.replace(f"<{word}>", value)
-        first = ""
         if not (path := known.get(name)):
             newest = max(newest + 100, 20261121000000 + 100 * int(re.sub(r"\D", "", migration.id)[:4]))
             written[directory / f"{newest}_{name}.sql"] = text

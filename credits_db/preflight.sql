@@ -1,20 +1,9 @@
--- preflight: what a database must be before it can have credits. Also run by `credits-db push`.
+-- preflight: what a database must be before it can have credits. Also run by `credits-db push`, which names nothing here:
+-- its plan looks at what is in the way.
 do $preflight$
 declare
   v_taken text;
-  v_ours constant text[] := array[
-    'account_deletion', 'ack_outbox', 'add_credits_for', 'capture_hold_for', 'claim_outbox', 'consume_credit',
-    'consume_credit_for', 'credit_hold_status', 'credit_holds', 'credit_products', 'credit_transaction_type',
-    'credit_transactions', 'credit_usage', 'delete_user_account', 'delete_user_account_for',
-    'end_recurring_grant', 'explain_balance_for', 'get_balance_at_for', 'get_operation', 'get_operation_for',
-    'get_transaction_history', 'get_transaction_history_for', 'get_usage', 'get_usage_for', 'get_user_credits',
-    'get_user_credits_for', 'grant_entitlement_for', 'grant_period', 'has_entitlement', 'has_entitlement_for',
-    'ledger_violation', 'maintenance_report', 'outbox_item', 'process_revenuecat_event', 'process_stripe_event',
-    'purchase_status', 'purchase_transactions', 'record_purchase_for', 'recurring_grant',
-    'refund_consumption_for', 'refund_purchase', 'release_hold_for', 'reprocess_store_event',
-    'reserve_credits_for', 'revenuecat_webhook', 'run_maintenance', 'set_alert_for', 'set_recurring_grant',
-    'store_event', 'store_event_state', 'stripe_webhook', 'user_credits', 'user_entitlements', 'verify_ledger'
-  ];
+  v_ours constant text[] := '{<names>}';
 begin
   if to_regprocedure('auth.uid()') is null or 2 <> (
     select count(*)
@@ -32,7 +21,9 @@ begin
       message = 'The roles anon, authenticated and service_role are missing: this is no Supabase database. Where there is no schema auth, credits-db push makes them.';
   end if;
   if exists (select from pg_catalog.pg_tables where schemaname = 'credits_private' and tablename = 'migrations') then
-    return;
+    if exists (select from credits_private.migrations as m where m.id = '<id>') then
+      return;
+    end if;
   end if;
   select string_agg(distinct 'public.' || o.name, ', ')
   into v_taken
@@ -47,7 +38,7 @@ begin
   if v_taken is not null then
     raise exception using
       errcode = '55000',
-      message = format('There is already %s, and it is not credits-db''s: rename it first.', v_taken);
+      message = format('There is already %s, and it is not credits-db''s. credits-db push --plan shows what can be taken over.', v_taken);
   end if;
 end;
 $preflight$;

@@ -635,6 +635,95 @@ comment on function credits_private.now() is
 revoke all on function credits_private.now() from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/tables/adopted_relations.sql
+-- adopted_relations: what was in the database before credits-db, and is used as it is.
+--
+-- Such a relation keeps its rows, policies, grants, triggers and indexes; what was missing of ours is added, nothing is
+-- taken away. Written by the file of the relation before it would be created; verify looks less closely at what is here.
+
+create table credits_private.adopted_relations (
+  relation text primary key,
+  adopted_at timestamptz not null default credits_private.now()
+);
+
+comment on table credits_private.adopted_relations is
+  'Tables and views that were here before credits-db, which it uses as they are.';
+comment on column credits_private.adopted_relations.relation is
+  'Schema and name: public.projects.';
+comment on column credits_private.adopted_relations.adopted_at is
+  'When credits-db came to it.';
+
+revoke all on table credits_private.adopted_relations from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/is_adopted.sql
+-- is_adopted: was this relation here before credits-db?
+
+create or replace function credits_private.is_adopted(p_relation text)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+begin
+  return exists (select from credits_private.adopted_relations as r where r.relation = p_relation);
+end;
+$$;
+
+comment on function credits_private.is_adopted(text) is
+  'Whether a relation, named with its schema, is the host''s own and not credits-db''s.';
+
+revoke all on function credits_private.is_adopted(text) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/repoint.sql
+-- repoint: a column refers to a table, and its row goes with the one that it refers to.
+--
+-- For the files of references: whatever foreign key the column had, under whatever name, makes room, unless it is
+-- this one already. NOT VALID, so that the rows which are there are not looked at under the lock: a later migration
+-- validates them.
+
+create or replace function credits_private.repoint(
+  p_table regclass,
+  p_column name,
+  p_target regclass
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_key pg_catalog.record;
+  v_found boolean := false::boolean;
+begin
+  for v_key in
+    select k.conname as name, k.confrelid = p_target and k.confdeltype = 'c' as fits
+    from pg_catalog.pg_constraint as k
+    join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and k.conkey = array[a.attnum]
+    where k.conrelid = p_table and k.contype = 'f' and a.attname = p_column
+    order by k.conname
+  loop
+    if v_key.fits and not v_found then
+      v_found := true;
+    else
+      execute format('alter table %s drop constraint %I', p_table, v_key.name);
+    end if;
+  end loop;
+  if not v_found then
+    execute format(
+      'alter table %s add foreign key (%I) references %s (id) on delete cascade not valid', p_table, p_column, p_target
+    );
+  end if;
+end;
+$$;
+
+comment on function credits_private.repoint(regclass, name, regclass) is
+  'Makes the one foreign key of a column lead to the id of a table, on delete cascade. Existing rows are not looked at.';
+
+revoke all on function credits_private.repoint(regclass, name, regclass) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/tables/settings.sql
 -- settings: what an operator may choose.
 --
@@ -1976,6 +2065,238 @@ revoke all on function credits_private.post(uuid, public.credit_transaction_type
   from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/adopt_accounts.sql
+-- adopt_accounts: opens the accounts of users who had credits before credits-db, with the balance and the past of before.
+--
+-- Called by whoever opens accounts, with the users shared. Reads the views that credits-db push made over the tables of
+-- before (schema credits_before) and does nothing where there are none, which is nearly always. An opening row, then
+-- the old rows in the order of time: together exactly the old balance, and of an app that counted them the old totals. Purchases
+-- are claimed, so that a store that tells of one again finds it credited; one that the old ledger has is that row.
+-- No signup bonus comes on top, ever.
+
+create or replace function credits_private.adopt_accounts(p_users uuid[])
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+begin
+  if to_regclass('credits_before.balances') is null then
+    return;
+  end if;
+  execute $adopt$
+    with balances as (
+      select b.*, least(coalesce(b.created_at, $2), $2) as opened_at
+      from credits_before.balances as b
+      where b.user_id = any ($1)
+        and not exists (select from public.user_credits as a where a.user_id = b.user_id)
+    ),
+    bought as (
+      select p.*, jsonb_build_array(p.store, p.environment, p.transaction_id, p.product_id)::pg_catalog.text as name
+      from credits_before.purchases as p
+      join balances as b on b.user_id = p.user_id
+      where p.user_id = any ($1)
+    ),
+    claimed as (
+      insert into credits_private.purchase_claims as c (store, environment, transaction_id, user_id, source, claimed_at)
+      select distinct on (p.store, p.environment, p.transaction_id)
+        p.store, p.environment, p.transaction_id, p.user_id, 'adopted', coalesce(p.at, $2)
+      from bought as p
+      order by p.store, p.environment, p.transaction_id, p.user_id
+      on conflict (store, environment, transaction_id) do nothing
+      returning c.*
+    ),
+    sales as (
+      select
+        p.*,
+        p.status in ('completed', 'refunded') and p.credits > 0 as is_paid,
+        row_number() over (
+          partition by p.user_id, p.credits, p.status in ('completed', 'refunded') order by p.at, p.transaction_id, p.product_id
+        ) as place
+      from bought as p
+      join claimed as c
+        on (c.store, c.environment, c.transaction_id, c.user_id) = (p.store, p.environment, p.transaction_id, p.user_id)
+    ),
+    past as (
+      select t.*, row_number() over (partition by t.user_id, t.type, t.amount order by t.at, t.id) as place
+      from credits_before.transactions as t
+      join balances as b on b.user_id = t.user_id
+      where t.user_id = any ($1)
+    ),
+    known (user_id, at, step, id, type, amount, description, metadata, idempotency_key, name) as (
+      select
+        t.user_id,
+        t.at,
+        1,
+        t.id,
+        t.type,
+        t.amount,
+        t.description,
+        case
+          when p.name is null then t.metadata
+          else t.metadata || jsonb_build_object(
+            'store', p.store, 'environment', p.environment, 'transaction_id', p.transaction_id, 'product_id', p.product_id
+          )
+        end,
+        case
+          when p.name is null then 'credits:adopted:' || t.id
+          else 'credits:purchase:' || encode(sha256(convert_to(p.name, 'UTF8')), 'hex')
+        end,
+        p.name
+      from past as t
+      left join sales as p
+        on p.user_id = t.user_id and p.is_paid and t.type = 'purchase' and p.credits = t.amount and p.place = t.place
+      union all
+      select
+        p.user_id,
+        p.at,
+        s.step,
+        p.transaction_id,
+        s.type::public.credit_transaction_type,
+        s.amount,
+        s.description || p.product_id,
+        jsonb_build_object(
+          'store', p.store, 'environment', p.environment, 'transaction_id', p.transaction_id, 'product_id', p.product_id
+        ),
+        case when s.step = 1 then 'credits:purchase:' || encode(sha256(convert_to(p.name, 'UTF8')), 'hex') end,
+        case when s.step = 1 then p.name end
+      from sales as p
+      cross join lateral (
+        values (1, 'purchase', p.credits, 'Purchase of '), (2, 'clawback', -p.credits, 'Refund of ')
+      ) as s (step, type, amount, description)
+      where p.is_paid
+        and (
+          s.step = 2 and p.status = 'refunded'
+          or s.step = 1 and not exists (
+            select
+            from past as t
+            where t.user_id = p.user_id and t.type = 'purchase' and t.amount = p.credits and t.place = p.place
+          )
+        )
+    ),
+    sums as (
+      select
+        k.user_id,
+        sum(k.amount) as amount,
+        coalesce(sum(k.amount) filter (where k.type in ('consumption', 'refund')), 0) as usage,
+        min(k.at) as first_at,
+        max(least(k.at, $2)) as last_at
+      from known as k
+      group by k.user_id
+    ),
+    entries as (
+      select k.*, coalesce(least(k.at, $2), b.opened_at) as created_at
+      from known as k
+      join balances as b on b.user_id = k.user_id
+      union all
+      select
+        o.*, case when o.step = 3 then greatest(b.opened_at, s.last_at) else least(b.opened_at, s.first_at) end
+      from balances as b
+      left join sums as s on s.user_id = b.user_id
+      cross join lateral (
+        select
+          case
+            when b.total is null then b.credits - coalesce(s.amount, 0)
+            else b.total - coalesce(s.amount - s.usage, 0)
+          end::bigint as opening,
+          (b.credits - b.total - coalesce(s.usage, 0))::bigint as used
+      ) as d
+      cross join lateral (
+        values
+          (
+            b.user_id, null::pg_catalog.timestamptz, case when d.opening < 0 then 3 else -1 end, '',
+            'admin_adjustment'::public.credit_transaction_type, d.opening,
+            'Balance before credits-db', '{}'::pg_catalog.jsonb, 'credits:adopted:opening', null
+          ),
+          (
+            b.user_id, null, 0, '',
+            case when d.used > 0 then 'refund' else 'consumption' end::public.credit_transaction_type, d.used,
+            'Used before credits-db', '{}', 'credits:adopted:used', null
+          )
+      ) as o (user_id, at, step, id, type, amount, description, metadata, idempotency_key, name)
+      where o.amount <> 0
+    ),
+    numbered as (
+      select
+        e.*,
+        row_number() over w as seq,
+        sum(e.amount) over w as balance_after
+      from entries as e
+      window w as (partition by e.user_id order by greatest(least(e.step, 1), e.step - 1), e.created_at, e.step, e.id)
+    ),
+    opened as (
+      insert into public.user_credits as a (
+        user_id, credits_remaining, total_credits, used_credits, last_bonus_date, last_purchase_at, last_seq,
+        created_at, updated_at
+      )
+      select
+        b.user_id,
+        b.credits,
+        b.credits + coalesce(n.used, 0),
+        coalesce(n.used, 0),
+        coalesce(b.last_bonus_date, n.last_bonus_date),
+        coalesce(b.last_purchase_at, n.last_purchase_at),
+        coalesce(n.last_seq, 0),
+        least(b.opened_at, n.first_at),
+        coalesce(n.updated_at, b.opened_at)
+      from balances as b
+      left join (
+        select
+          e.user_id,
+          -sum(e.amount) filter (where e.type in ('consumption', 'refund')) as used,
+          max(e.created_at) filter (where e.type = 'monthly_bonus') as last_bonus_date,
+          max(e.created_at) filter (where e.type = 'purchase') as last_purchase_at,
+          max(e.seq) as last_seq,
+          min(e.created_at) as first_at,
+          max(e.created_at) as updated_at
+        from numbered as e
+        group by e.user_id
+      ) as n on n.user_id = b.user_id
+      on conflict (user_id) do nothing
+      returning a.user_id
+    ),
+    posted as (
+      insert into public.credit_transactions (
+        user_id, seq, amount, balance_after, created_at, type, idempotency_key, description, metadata
+      )
+      select
+        n.user_id, n.seq, n.amount, n.balance_after, n.created_at, n.type, n.idempotency_key, n.description, n.metadata
+      from numbered as n
+      join opened as o on o.user_id = n.user_id
+    ),
+    refunded as (
+      insert into credits_private.purchase_facts (store, environment, transaction_id, kind, ref, product_id, stage)
+      select p.store, p.environment, p.transaction_id, 'refund', 'adopted:' || p.product_id, p.product_id, 1
+      from sales as p
+      join opened as o on o.user_id = p.user_id
+      where p.status = 'refunded'
+      on conflict (store, environment, transaction_id, kind, ref) do nothing
+    )
+    insert into public.purchase_transactions (
+      user_id, store, environment, transaction_id, product_id, provider, status, credits, refunded_credits, price_cents,
+      currency, seq, payload, verified_at, created_at
+    )
+    select
+      p.user_id, p.store, p.environment, p.transaction_id, p.product_id, p.provider, p.status, p.credits,
+      case when p.status = 'refunded' then p.credits else 0 end,
+      p.price_cents, p.currency, n.seq, p.payload,
+      case when p.status in ('completed', 'refunded') then coalesce(p.verified_at, p.at, $2) end,
+      coalesce(p.at, $2)
+    from sales as p
+    join opened as o on o.user_id = p.user_id
+    left join numbered as n on n.user_id = p.user_id and n.name = p.name
+    on conflict (user_id, store, environment, transaction_id, product_id) do nothing
+  $adopt$
+  using p_users, credits_private.now();
+end;
+$$;
+
+comment on function credits_private.adopt_accounts(uuid[]) is
+  'Opens the accounts of those of these users who had credits before credits-db, with their balance and their past.';
+
+revoke all on function credits_private.adopt_accounts(uuid[]) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/open_account.sql
 -- open_account: gives a user their balance row, and the signup bonus once.
 --
@@ -2008,6 +2329,7 @@ begin
       detail = '{}',
       hint = 'There is no such user.';
   end if;
+  perform credits_private.adopt_accounts(array[p_user_id]);
   v_bonus := credits_private.signup_bonus_for(p_user_id);
   insert into public.user_credits (user_id, created_at, updated_at)
   values (p_user_id, v_now, v_now)
@@ -2060,6 +2382,7 @@ declare
   );
   v_now pg_catalog.timestamptz := credits_private.now();
 begin
+  perform credits_private.adopt_accounts(v_users);
   with opened as (
     insert into public.user_credits (user_id, credits_remaining, total_credits, last_seq, created_at, updated_at)
     select u.id, b.bonus, b.bonus, sign(b.bonus), v_now, v_now
@@ -2085,6 +2408,128 @@ comment on function credits_private.open_accounts(uuid, integer) is
   'Opens accounts, with the signup bonus, for the next p_limit users who have none, from the id p_from on. Returns the last of them, to go on with; null when nobody was left.';
 
 revoke all on function credits_private.open_accounts(uuid, integer) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/count_unopened.sql
+-- count_unopened: how many users were there before credits-db and have no account yet, for the question that push asks.
+
+create or replace function credits_private.count_unopened(
+  out users bigint,
+  out rewarded bigint,
+  out bonus bigint
+)
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+begin
+  execute format(
+    $query$
+      select count(*), count(*) filter (where not u.is_anonymous and not %s)
+      from auth.users as u
+      where not exists (select from public.user_credits as a where a.user_id = u.id)
+    $query$,
+    case
+      when to_regclass('credits_before.balances') is null then 'false'
+      else 'exists (select from credits_before.balances as b where b.user_id = u.id)'
+    end
+  ) into users, rewarded;
+  select s.value::bigint into bonus from credits_private.settings as s where s.name = 'signup_bonus';
+end;
+$$;
+
+comment on function credits_private.count_unopened() is
+  'How many users have no account, how many of them get a signup bonus (who is not anonymous and had no credits before), and how large it is.';
+
+revoke all on function credits_private.count_unopened() from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/join_adopted.sql
+-- join_adopted: rows of before go with their user.
+--
+-- Called by the migration that joins credits-db to auth.users. The tables of before that credits-db took over name users;
+-- when one is deleted, nothing of them may stay behind, and nothing may stand in the way: each reference becomes ON
+-- DELETE CASCADE, whatever it was called.
+
+create or replace function credits_private.join_adopted()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_table pg_catalog.regclass;
+  v_column pg_catalog.name;
+  v_target pg_catalog.regclass;
+begin
+  for v_table, v_column in
+    select t.oid, a.attname
+    from credits_private.adopted_relations as r
+    cross join to_regclass(r.relation) as t (oid)
+    join pg_catalog.pg_attribute as a on a.attrelid = t.oid and a.attnum > 0 and a.atttypid = 'uuid'::regtype
+    where a.attname = 'user_id'
+      or r.relation in ('public.users', 'public.profiles') and a.attname = 'id'
+    order by t.oid
+  loop
+    select k.confrelid into v_target
+    from pg_catalog.pg_constraint as k
+    join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and array[a.attnum] = k.conkey
+    where k.conrelid = v_table and k.contype = 'f' and a.attname = v_column
+    limit 1;
+    if found or starts_with(v_table::pg_catalog.text, 'credits_before.') then
+      perform credits_private.repoint(v_table, v_column, coalesce(v_target, 'auth.users'::regclass));
+    end if;
+    v_target := null;
+  end loop;
+end;
+$$;
+
+comment on function credits_private.join_adopted() is
+  'Lets the rows of adopted tables go with their user.';
+
+revoke all on function credits_private.join_adopted() from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/finish_adoption.sql
+-- finish_adoption: everybody has an account, so nobody's is opened from the tables of before any more.
+--
+-- Called by the migration that opens existing accounts. Takes away the views that adopt_accounts reads; the tables of before
+-- stay in schema credits_before until somebody drops them. References that were made without a look at old rows are
+-- checked now, where they hold.
+
+create or replace function credits_private.finish_adoption()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_constraint pg_catalog.record;
+begin
+  for v_constraint in
+    select k.conrelid::regclass as table_name, k.conname
+    from pg_catalog.pg_constraint as k
+    where k.contype = 'f'
+      and not k.convalidated
+      and k.conrelid in (select to_regclass(r.relation) from credits_private.adopted_relations as r)
+  loop
+    begin
+      execute format('alter table %s validate constraint %I', v_constraint.table_name, v_constraint.conname);
+    exception
+      when foreign_key_violation then
+        raise notice '% has rows of users who are gone; they stay', v_constraint.table_name;
+    end;
+  end loop;
+  if to_regclass('credits_before.balances') is not null then
+    drop view if exists credits_before.balances, credits_before.purchases, credits_before.transactions;
+  end if;
+end;
+$$;
+
+comment on function credits_private.finish_adoption() is
+  'Ends the opening of accounts from the tables of before, and checks their references.';
+
+revoke all on function credits_private.finish_adoption() from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/lock_account.sql

@@ -155,6 +155,8 @@ create policy "services read every hold"
   using (true);
 -- end
 
+select credits_private.join_adopted();
+
 -- check: every table of the API has a policy for each of its readers
 do $$
 begin

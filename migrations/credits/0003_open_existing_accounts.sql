@@ -8,6 +8,8 @@
 
 select credits_private.open_accounts('00000000-0000-0000-0000-000000000000', null);
 
+select credits_private.finish_adoption();
+
 -- check: nobody is left out and every balance is its ledger
 do $$
 begin

@@ -23,6 +23,9 @@
 \ir tables/yoyo.sql
 \ir private/record_migration.sql
 \ir private/now.sql
+\ir tables/adopted_relations.sql
+\ir private/is_adopted.sql
+\ir private/repoint.sql
 \ir tables/settings.sql
 \ir private/set_setting.sql
 \ir tables/user_credits.sql
@@ -52,8 +55,12 @@
 \ir private/queue_alert.sql
 \ir private/move_balance.sql
 \ir private/post.sql
+\ir private/adopt_accounts.sql
 \ir private/open_account.sql
 \ir private/open_accounts.sql
+\ir private/count_unopened.sql
+\ir private/join_adopted.sql
+\ir private/finish_adoption.sql
 \ir private/lock_account.sql
 \ir private/find_replay.sql
 \ir private/is_unused.sql

@@ -29,6 +29,7 @@ begin
       detail = '{}',
       hint = 'There is no such user.';
   end if;
+  perform credits_private.adopt_accounts(array[p_user_id]);
   v_bonus := credits_private.signup_bonus_for(p_user_id);
   insert into public.user_credits (user_id, created_at, updated_at)
   values (p_user_id, v_now, v_now)

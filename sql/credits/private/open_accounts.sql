@@ -25,6 +25,7 @@ declare
   );
   v_now pg_catalog.timestamptz := credits_private.now();
 begin
+  perform credits_private.adopt_accounts(v_users);
   with opened as (
     insert into public.user_credits (user_id, credits_remaining, total_credits, last_seq, created_at, updated_at)
     select u.id, b.bonus, b.bonus, sign(b.bonus), v_now, v_now

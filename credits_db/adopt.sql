@@ -1,0 +1,507 @@
+-- adopt: what push would do with the tables that a database has already, before the first migration of a track.
+--
+-- One function for the length of a transaction, since there is no schema of ours yet. It reads catalogues and the host's
+-- rows and changes nothing; a step comes with the statements that carry it out, around the first migration of its track.
+-- Rows of the host are never written: what is in the way of the core moves to the schema credits_before as it is, and
+-- views there (balances, transactions, purchases) give the shapes of different apps one form, to open accounts from.
+create or replace function pg_temp.credits_plan(p_track text, p_names text[])
+  returns table (action text, object text, words text, remedy text, first text, afterwards text)
+  language plpgsql
+  set search_path = ''
+as $plan$
+declare
+  v_core constant text[] := array['user_credits', 'credit_transactions', 'purchase_transactions'];
+  v_app constant text[] := array['profiles', 'projects', 'project_layers', 'exports'];
+  v_numbers constant text := '^(smallint|integer|bigint|numeric.*)$';
+  -- the words of ledgers: what they mean here, and the sign that they are stored with
+  v_words constant text := $$
+    values
+      ('purchase', 'purchase', 1), ('add', 'purchase', 1),
+      ('consumption', 'consumption', -1), ('deduct', 'consumption', -1), ('generation', 'consumption', -1),
+      ('refund', 'refund', 1), ('monthlybonus', 'monthly_bonus', 1), ('monthly_bonus', 'monthly_bonus', 1),
+      ('bonus', 'bonus', 1), ('signup_bonus', 'signup_bonus', 1), ('admin_adjustment', 'admin_adjustment', 0)
+  $$;
+  v_move constant text := 'create schema if not exists credits_before; alter table %s set schema credits_before;';
+  v_note constant text := 'insert into credits_private.adopted_relations (relation) values (%L) on conflict do nothing;';
+  v_no_ledger constant text := $$
+    create view credits_before.transactions as
+    select
+      null::uuid as user_id, null::timestamptz as at, ''::text as id, 'bonus'::public.credit_transaction_type as type,
+      0::bigint as amount, null::text as description, '{}'::jsonb as metadata
+    where false;
+  $$;
+  v_no_sales constant text := $$
+    create view credits_before.purchases as
+    select
+      null::uuid as user_id, null::timestamptz as at, ''::text as store, ''::text as environment, ''::text as transaction_id,
+      ''::text as product_id, ''::text as provider, 'failed'::public.purchase_status as status, 0::bigint as credits,
+      null::bigint as price_cents, null::text as currency, '{}'::jsonb as payload, null::timestamptz as verified_at
+    where false;
+  $$;
+  v_tables jsonb;
+  v_columns jsonb;
+  v_name text;
+  v_balances text;
+  v_balance text;
+  v_total text := 'null';
+  v_ledger text;
+  v_sales text;
+  v_at text;
+  v_key text;
+  v_words_there text;
+  v_count bigint;
+  v_wrong bigint;
+  v_twice bigint;
+  v_sum numeric;
+  v_other record;
+begin
+  select coalesce(jsonb_object_agg(c.relname, jsonb_build_object('kind', c.relkind, 'columns', a.columns)), '{}')
+  into v_tables
+  from pg_catalog.pg_class as c
+  cross join lateral (
+    select jsonb_object_agg(b.attname, format_type(b.atttypid, b.atttypmod)) as columns
+    from pg_catalog.pg_attribute as b
+    where b.attrelid = c.oid and b.attnum > 0 and not b.attisdropped
+  ) as a
+  where c.relnamespace = 'public'::regnamespace
+    and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+    and c.relname = any (v_core || v_app || array['users', 'transactions']);
+
+  -- whatever has one of our names and is not a table that we know
+  for v_other in
+    select distinct on (o.name) o.name, o.kind, o.signature
+    from (
+      select
+        c.relname as name, c.relnamespace as schema, c.relname as signature,
+        case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' when 'f' then 'foreign table' else 'table' end as kind
+      from pg_catalog.pg_class as c
+      where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+        and not (c.relkind in ('r', 'p') and c.relname = any (v_core || v_app))
+      union all
+      select t.typname, t.typnamespace, t.typname, 'type'
+      from pg_catalog.pg_type as t
+      left join pg_catalog.pg_class as c on c.oid = t.typrelid
+      where t.typtype in ('e', 'd') or c.relkind = 'c'
+      union all
+      select p.proname, p.pronamespace, p.oid::regprocedure::text, case p.prokind when 'p' then 'procedure' else 'function' end
+      from pg_catalog.pg_proc as p
+    ) as o
+    where o.schema = 'public'::regnamespace and o.name = any (p_names)
+    order by o.name, o.kind
+  loop
+    action := 'refuse';
+    object := 'public.' || v_other.name;
+    words := format('There is a %s of this name.', v_other.kind);
+    remedy := format(
+      'alter %s %s rename to %I;',
+      v_other.kind,
+      case when v_other.kind in ('function', 'procedure') then v_other.signature else format('public.%I', v_other.name) end,
+      v_other.name || '_before'
+    );
+    return next;
+  end loop;
+  remedy := null;
+
+  if p_track = 'app' then
+    foreach v_name in array v_app loop
+      continue when not v_tables ? v_name;
+      v_columns := v_tables -> v_name -> 'columns';
+      object := 'public.' || v_name;
+      -- what the functions of the track read and write must have the type that they expect
+      select string_agg(format('%s is %s and must be %s', w.column_name, v_columns ->> w.column_name, w.type), ', ')
+      into words
+      from (
+        values
+          ('profiles', 'id', 'uuid'), ('profiles', 'email', 'text'),
+          ('projects', 'id', 'uuid'), ('projects', 'user_id', 'uuid'), ('projects', 'source_image_path', 'text'),
+          ('projects', 'manifest_path', 'text'), ('projects', 'thumbnail_path', 'text'),
+          ('project_layers', 'id', 'uuid'), ('project_layers', 'project_id', 'uuid'), ('project_layers', 'png_path', 'text'),
+          ('exports', 'id', 'uuid'), ('exports', 'project_id', 'uuid'), ('exports', 'type', 'text'),
+          ('exports', 'options', 'jsonb'), ('exports', 'asset_path', 'text'), ('exports', 'user_id', 'uuid'),
+          ('exports', 'layer_ids', 'uuid[]'), ('exports', 'idempotency_key', 'text'), ('exports', 'seq', 'bigint')
+      ) as w (table_name, column_name, type)
+      where w.table_name = v_name
+        and (v_columns ? w.column_name or w.column_name in ('id', 'user_id', 'project_id') and w.table_name <> 'exports')
+        and coalesce(v_columns ->> w.column_name, 'missing') <> w.type
+        and not (w.type = 'text' and v_columns ->> w.column_name ~ '^character varying');
+      if words is not null then
+        action := 'refuse';
+        remedy := format('alter table %s rename to %I;', object, v_name || '_before');
+        return next;
+        remedy := null;
+        continue;
+      end if;
+      action := 'adopt';
+      words := 'Stays as it is, with the columns that it lacks added.'
+        || case v_name
+          when 'projects' then ' A project goes with its user: the reference becomes ON DELETE CASCADE.'
+          when 'profiles' then ''
+          else ' A row goes with its project.'
+        end
+        || case
+          when v_name = 'profiles' and v_columns ? 'credits' then ' Its column credits is not written any more: get_user_credits has the balance.'
+          else ''
+        end;
+      first := format(v_note, object);
+      return next;
+      first := null;
+      for v_other in
+        select p.policyname, p.cmd
+        from pg_catalog.pg_policies as p
+        where p.schemaname = 'public'
+          and p.tablename = v_name
+          and v_name = 'exports'
+          and p.cmd in ('ALL', 'INSERT')
+          and p.permissive = 'PERMISSIVE'
+          and p.roles && array['public', 'authenticated', 'anon']::name[]
+      loop
+        action := 'leave';
+        words := format('Its policy %I lets users make exports that nobody has paid for.', v_other.policyname);
+        remedy := format('drop policy %I on %s;', v_other.policyname, object);
+        return next;
+        remedy := null;
+      end loop;
+    end loop;
+    if v_tables ? 'users' then
+      action := 'leave';
+      object := 'public.users';
+      words := 'Stays as it is: the view of this name is left out.';
+      first := format(v_note, object);
+      return next;
+      first := null;
+    end if;
+    return;
+  end if;
+
+  -- the core: which of the known shapes are here?
+  if v_tables #>> '{user_credits,kind}' in ('r', 'p') then
+    v_columns := v_tables #> '{user_credits,columns}';
+    if v_columns ->> 'user_id' = 'uuid' and v_columns ->> 'credits_remaining' ~ v_numbers then
+      v_balances := 'public.user_credits';
+      v_balance := 'b.credits_remaining';
+    elsif v_columns ->> 'user_id' = 'uuid' and v_columns ->> 'total_credits' ~ v_numbers and v_columns ->> 'used_credits' ~ v_numbers then
+      v_balances := 'public.user_credits';
+      v_balance := 'b.total_credits - b.used_credits';
+      v_total := 'b.total_credits';
+    else
+      action := 'refuse';
+      object := 'public.user_credits';
+      words := 'It has no user_id uuid with a number credits_remaining, or total_credits and used_credits.';
+      remedy := 'alter table public.user_credits rename to user_credits_before;';
+      return next;
+      remedy := null;
+    end if;
+  elsif v_tables #>> '{profiles,kind}' in ('r', 'p')
+    and v_tables #>> '{profiles,columns,id}' = 'uuid' and v_tables #>> '{profiles,columns,credits}' ~ v_numbers
+  then
+    v_balances := 'public.profiles';
+    v_balance := 'b.credits';
+  elsif v_tables #>> '{users,kind}' in ('r', 'p')
+    and v_tables #>> '{users,columns,id}' = 'uuid' and v_tables #>> '{users,columns,credits_balance}' ~ v_numbers
+  then
+    v_balances := 'public.users';
+    v_balance := 'b.credits_balance';
+  end if;
+
+  if v_tables #>> '{credit_transactions,kind}' in ('r', 'p') then
+    v_columns := v_tables #> '{credit_transactions,columns}';
+    if v_columns ->> 'user_id' = 'uuid' and v_columns ->> 'amount' ~ v_numbers and v_columns ? 'type' then
+      v_ledger := 'public.credit_transactions';
+    else
+      action := 'refuse';
+      object := 'public.credit_transactions';
+      words := 'It has no user_id uuid with a number amount and a type.';
+      remedy := 'alter table public.credit_transactions rename to credit_transactions_before;';
+      return next;
+      remedy := null;
+    end if;
+  elsif v_balances = 'public.users' and v_tables #>> '{transactions,kind}' in ('r', 'p') then
+    v_columns := v_tables #> '{transactions,columns}';
+    if v_columns ->> 'user_id' = 'uuid' and v_columns ->> 'amount' ~ v_numbers and v_columns ? 'type' then
+      v_ledger := 'public.transactions';
+    end if;
+  end if;
+  if v_ledger is not null then
+    v_at := case
+      when v_columns ? 'created_at' and v_columns ? 'timestamp' then 'coalesce(t."timestamp", t.created_at)'
+      when v_columns ? 'created_at' then 't.created_at'
+      when v_columns ? 'timestamp' then 't."timestamp"'
+      else 'null'
+    end;
+    v_key := case
+      when exists (
+        select
+        from pg_catalog.pg_index as i
+        join pg_catalog.pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] and a.attname = 'id'
+        where i.indrelid = v_ledger::regclass and i.indisunique and i.indnkeyatts = 1 and i.indpred is null
+      ) then 't.id'
+      else format('row_number() over (partition by t.user_id order by %s, t.ctid)', v_at)
+    end;
+    execute format(
+      $$
+        select string_agg(format('%%s (%%s rows)', coalesce(w.word, 'null'), w.count), ', ' order by w.word)
+        from (select lower(t.type::text) as word, count(*) as count from %s as t group by 1) as w
+        where w.word not in (select k.word from (%s) as k (word, type, sign)) or w.word is null
+      $$,
+      v_ledger, v_words
+    ) into v_words_there;
+    execute format(
+      'select count(*), count(*) filter (where t.amount <> trunc(t.amount) or abs(t.amount) > 1000000000000) from %s as t', v_ledger
+    ) into v_count, v_wrong;
+    object := v_ledger;
+    if v_words_there is not null then
+      action := 'refuse';
+      words := format('Nobody knows what these words in its column type mean: %s.', v_words_there);
+      remedy := format(
+        'update %s set type = ... where type = ...; the words are purchase, add, consumption, deduct, generation, refund, monthly_bonus, bonus and admin_adjustment.',
+        v_ledger
+      );
+    elsif v_wrong > 0 then
+      action := 'refuse';
+      words := format('%s of its amounts are no whole numbers up to 1000000000000.', v_wrong);
+      remedy := format('update %s set amount = ... where amount <> trunc(amount) or abs(amount) > 1000000000000;', v_ledger);
+    else
+      action := 'adopt';
+      words := format('%s rows become the ledger''s past', v_count)
+        || case when v_ledger = 'public.transactions' then '; the table stays as it is.' else '; the table moves to credits_before, as it is.' end;
+      if v_ledger = 'public.credit_transactions' then
+        first := format(v_move, 'public.credit_transactions');
+        v_ledger := 'credits_before.credit_transactions';
+      end if;
+      afterwards := format(v_note, v_ledger) || format(
+        $$
+          create schema if not exists credits_before;
+          create view credits_before.transactions as
+          select
+            t.user_id,
+            (%1$s)::timestamptz as at,
+            left((%2$s)::text, 200) as id,
+            case when k.sign > 0 and t.amount < 0 then 'admin_adjustment' else k.type end::public.credit_transaction_type as type,
+            (case k.sign when -1 then -abs(t.amount) else t.amount end)::bigint as amount,
+            left(%3$s, 500) as description,
+            %4$s as metadata
+          from %5$s as t
+          join (%6$s) as k (word, type, sign) on k.word = lower(t.type::text)
+          where t.amount <> 0
+        $$,
+        v_at,
+        v_key,
+        case when v_columns ? 'description' then 't.description' else 'null' end,
+        case
+          when v_columns ->> 'metadata' in ('jsonb', 'json') then
+            $$case
+              when jsonb_typeof(t.metadata::jsonb) = 'object' and pg_column_size(t.metadata::jsonb || '{}') <= 4096
+                and octet_length(t.metadata::text) <= 16384
+              then t.metadata::jsonb
+              else '{}'
+            end$$
+          when v_columns ? 'stripe_id' then $$jsonb_strip_nulls(jsonb_build_object('stripe_id', t.stripe_id))$$
+          else $$'{}'::jsonb$$
+        end,
+        v_ledger,
+        v_words
+      );
+    end if;
+    return next;
+    remedy := null;
+    first := null;
+    afterwards := null;
+  end if;
+
+  if v_tables #>> '{purchase_transactions,kind}' in ('r', 'p') then
+    v_columns := v_tables #> '{purchase_transactions,columns}';
+    object := 'public.purchase_transactions';
+    if v_columns ->> 'user_id' = 'uuid' and v_columns ?& array['transaction_id', 'product_id', 'status'] then
+      v_sales := 'credits_before.purchase_transactions';
+      execute $$
+        select string_agg(distinct coalesce(t.status::text, 'null'), ', '), count(*) filter (where false)
+        from public.purchase_transactions as t
+        where t.status::text in ('pending', 'completed', 'failed', 'refunded') is not true
+      $$ into v_words_there, v_wrong;
+      execute 'select count(*) from public.purchase_transactions as t' into v_count;
+    else
+      v_words_there := 'columns';
+    end if;
+    if v_words_there is not null then
+      action := 'refuse';
+      words := case v_words_there
+        when 'columns' then 'It has no user_id uuid with transaction_id, product_id and status.'
+        else format('Nobody knows what these words in its column status mean: %s.', v_words_there)
+      end;
+      remedy := case v_words_there
+        when 'columns' then 'alter table public.purchase_transactions rename to purchase_transactions_before;'
+        else 'update public.purchase_transactions set status = ... where status = ...; the words are pending, completed, failed and refunded.'
+      end;
+    else
+      action := 'adopt';
+      words := format('%s purchases become known, so that none is credited again; the table moves to credits_before, as it is.', v_count);
+      first := format(v_move, 'public.purchase_transactions');
+      afterwards := format(v_note, v_sales) || format(
+        $$
+          create view credits_before.purchases as
+          select
+            p.user_id,
+            coalesce(%1$s) as at,
+            coalesce(
+              lower(%2$s ->> 'store'),
+              case
+                when p.transaction_id ~ '^GPA[.]' then 'play_store'
+                when p.transaction_id ~ '^(pi|in|cs|ch|sub)_' then 'stripe'
+                when p.transaction_id ~ '^[0-9]+$' then 'app_store'
+                else 'revenuecat'
+              end
+            ) as store,
+            coalesce(upper(%2$s ->> 'environment'), 'PRODUCTION') as environment,
+            p.transaction_id::text as transaction_id,
+            p.product_id::text as product_id,
+            'revenuecat' as provider,
+            p.status::text::public.purchase_status as status,
+            %3$s as credits,
+            %4$s as price_cents,
+            %5$s as currency,
+            coalesce(%2$s, '{}') as payload,
+            %6$s as verified_at
+          from credits_before.purchase_transactions as p
+          where p.transaction_id is not null and p.product_id is not null
+        $$,
+        concat_ws(
+          ', ',
+          case when v_columns ? 'verified_at' then 'p.verified_at' end,
+          case when v_columns ? 'created_at' then 'p.created_at' end,
+          'null::timestamptz'
+        ),
+        case
+          when v_columns ->> 'revenuecat_json' in ('jsonb', 'json') then $$coalesce(p.revenuecat_json::jsonb -> 'event', p.revenuecat_json::jsonb)$$
+          else 'null::jsonb'
+        end,
+        case when v_columns ->> 'amount' ~ v_numbers then 'greatest(coalesce(p.amount, 0), 0)::bigint' else '0::bigint' end,
+        case when v_columns ->> 'price_cents' ~ v_numbers then 'p.price_cents::bigint' else 'null::bigint' end,
+        case when v_columns ? 'currency' then 'nullif(upper(btrim(p.currency::text)), '''')' else 'null::text' end,
+        case when v_columns ? 'verified_at' then 'p.verified_at::timestamptz' else 'null::timestamptz' end
+      );
+    end if;
+    return next;
+    remedy := null;
+    first := null;
+    afterwards := null;
+  elsif v_ledger = 'public.transactions' and v_tables #> '{transactions,columns}' ? 'stripe_id' then
+    v_sales := v_ledger;
+    action := 'adopt';
+    object := v_ledger;
+    words := 'Its Stripe ids become known, so that no payment is credited again.';
+    afterwards := format(
+      $$
+        create view credits_before.purchases as
+        select
+          t.user_id, t.at, 'stripe'::text as store, 'PRODUCTION'::text as environment, t.metadata ->> 'stripe_id' as transaction_id,
+          'before credits-db'::text as product_id, 'stripe'::text as provider, 'completed'::public.purchase_status as status,
+          t.amount as credits, null::bigint as price_cents, null::text as currency, '{}'::jsonb as payload, t.at as verified_at
+        from credits_before.transactions as t
+        where t.type = 'purchase' and t.metadata ? 'stripe_id'
+      $$
+    );
+    return next;
+    afterwards := null;
+  end if;
+
+  if v_balances is not null then
+    v_columns := v_tables -> substr(v_balances, 8) -> 'columns';
+    v_key := case when v_balances = 'public.user_credits' then 'b.user_id' else 'b.id' end;
+    execute format(
+      $$
+        select
+          count(*),
+          coalesce(sum(%1$s), 0),
+          count(*) filter (where %1$s <> trunc(%1$s) or abs(%1$s) > 1000000000000),
+          count(%2$s) - count(distinct %2$s)
+        from %3$s as b
+      $$,
+      v_balance, v_key, v_balances
+    ) into v_count, v_sum, v_wrong, v_twice;
+    object := v_balances;
+    if v_wrong > 0 then
+      action := 'refuse';
+      words := format('%s of its balances are no whole numbers up to 1000000000000.', v_wrong);
+      remedy := format('update %s as b set ... where %s <> trunc(%s);', v_balances, v_balance, v_balance);
+    elsif v_twice > 0 then
+      action := 'refuse';
+      words := format('%s of its users have several balances.', v_twice);
+      remedy := format('select %s, count(*) from %s as b group by 1 having count(*) > 1;', v_key, v_balances);
+    else
+      action := 'adopt';
+      words := format('%s balances, %s credits in all, are taken over, and nobody of these gets a signup bonus', v_count, v_sum)
+        || case when v_balances = 'public.user_credits' then '; the table moves to credits_before, as it is.' else '; the table stays as it is.' end
+        || case
+          when v_columns ? 'monthly_bonus_credits' then ' Monthly bonuses are granted by set_recurring_grant from now on.'
+          else ''
+        end;
+      if v_balances = 'public.user_credits' then
+        first := format(v_move, 'public.user_credits');
+        v_balances := 'credits_before.user_credits';
+      end if;
+      afterwards := format(v_note, v_balances) || 'create schema if not exists credits_before;'
+        || case when v_ledger is null then v_no_ledger else '' end
+        || case when v_sales is null then v_no_sales else '' end
+        || format(
+        $$
+          create view credits_before.balances as
+          select
+            %1$s as user_id,
+            coalesce(%2$s, 0)::bigint as credits,
+            (%3$s)::bigint as total,
+            (%4$s)::timestamptz as created_at,
+            (%5$s)::timestamptz as last_bonus_date,
+            (%6$s)::timestamptz as last_purchase_at
+          from %7$s as b
+        $$,
+        v_key, v_balance, v_total,
+        case when v_columns ? 'created_at' then 'b.created_at' else 'null' end,
+        case when v_columns ? 'last_bonus_date' then 'b.last_bonus_date' else 'null' end,
+        case when v_columns ? 'last_purchase_at' then 'b.last_purchase_at' else 'null' end,
+        v_balances
+      );
+    end if;
+    return next;
+  elsif v_ledger is not null then
+    action := 'adopt';
+    object := v_ledger;
+    words := 'There is no balance beside it: what its rows add up to is taken over.';
+    afterwards := case when v_sales is null then v_no_sales else '' end || $$
+      create view credits_before.balances as
+      select
+        t.user_id, sum(t.amount)::bigint as credits, null::bigint as total, min(t.at) as created_at,
+        null::timestamptz as last_bonus_date, null::timestamptz as last_purchase_at
+      from credits_before.transactions as t
+      group by t.user_id
+    $$;
+    return next;
+  elsif v_sales is not null then
+    action := 'refuse';
+    object := 'public.purchase_transactions';
+    words := 'There is no balance beside it, so nobody knows what of these purchases was spent.';
+    remedy := 'alter table public.purchase_transactions rename to purchase_transactions_before;';
+    return next;
+  end if;
+
+  for v_other in
+    select p.oid::regprocedure::text as signature
+    from pg_catalog.pg_proc as p
+    join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+    where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'credits_private')
+      and n.nspname !~ '^pg_temp'
+      and p.prosrc ~ '\m(user_credits|credit_transactions|purchase_transactions)\M'
+      and v_tables ?| v_core
+      and p.proname <> all (p_names)
+      and not exists (select from pg_catalog.pg_depend as d where d.objid = p.oid and d.deptype = 'e')
+    order by 1
+  loop
+    action := 'leave';
+    object := v_other.signature;
+    words := 'This function of yours names a table that becomes ours: it will find credits-db''s columns.';
+    remedy := 'Call consume_credit_for or add_credits_for in it, or drop it.';
+    first := null;
+    afterwards := null;
+    return next;
+  end loop;
+end;
+$plan$;

@@ -1,0 +1,43 @@
+-- join_adopted: rows of before go with their user.
+--
+-- Called by the migration that joins credits-db to auth.users. The tables of before that credits-db took over name users;
+-- when one is deleted, nothing of them may stay behind, and nothing may stand in the way: each reference becomes ON
+-- DELETE CASCADE, whatever it was called.
+
+create or replace function credits_private.join_adopted()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_table pg_catalog.regclass;
+  v_column pg_catalog.name;
+  v_target pg_catalog.regclass;
+begin
+  for v_table, v_column in
+    select t.oid, a.attname
+    from credits_private.adopted_relations as r
+    cross join to_regclass(r.relation) as t (oid)
+    join pg_catalog.pg_attribute as a on a.attrelid = t.oid and a.attnum > 0 and a.atttypid = 'uuid'::regtype
+    where a.attname = 'user_id'
+      or r.relation in ('public.users', 'public.profiles') and a.attname = 'id'
+    order by t.oid
+  loop
+    select k.confrelid into v_target
+    from pg_catalog.pg_constraint as k
+    join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and array[a.attnum] = k.conkey
+    where k.conrelid = v_table and k.contype = 'f' and a.attname = v_column
+    limit 1;
+    if found or starts_with(v_table::pg_catalog.text, 'credits_before.') then
+      perform credits_private.repoint(v_table, v_column, coalesce(v_target, 'auth.users'::regclass));
+    end if;
+    v_target := null;
+  end loop;
+end;
+$$;
+
+comment on function credits_private.join_adopted() is
+  'Lets the rows of adopted tables go with their user.';
+
+revoke all on function credits_private.join_adopted() from public, anon, authenticated, service_role;
