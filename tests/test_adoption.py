@@ -23,8 +23,9 @@ import pytest
 from conftest import Database, Run, Templates, assert_books_add_up, sign_up
 from psycopg import sql
 
-from credits_db import Client, adopt, migrations
+from credits_db import Client, migrations
 
+APP = ["app"]
 SOURCES = ("s0", "s1", "s2", "s3", "s4")
 FOLDER = Path(__file__).parent / "sources"
 NAMES = ("ada", "bob", "cyd", "dan", "eve", "fay", "gus", "hal")
@@ -151,7 +152,7 @@ def adopted(templates: Templates, flavour: str, request: pytest.FixtureRequest) 
     """A source's live database after push --with app. Whoever changes it rolls back."""
     with templates.clone(flavour, pushed=False) as database:
         before = settle(database, request.param)
-        push(database, more=["app"])
+        push(database, more=APP)
         yield Adopted(request.param, database, before)
 
 
@@ -411,8 +412,8 @@ def test_verify_is_clean(adopted: Adopted) -> None:
 def test_a_second_push_has_nothing_to_do(adopted: Adopted) -> None:
     with migrations.connect(adopted.database.dsn()) as connection:
         before = everything(connection)
-        assert adopt.plan(connection, ["app"]) == []
-        assert migrations.push(connection, more=["app"], confirm=lambda _: pytest.fail("it asks")) == []
+        assert migrations.plan(connection, APP) == []
+        assert migrations.push(connection, more=APP, confirm=lambda _: pytest.fail("it asks")) == []
         assert everything(connection) == before
 
 
@@ -586,7 +587,7 @@ def pushed_through(database: Database, lives: Iterator[bool]) -> bool:
 
     with migrations.connect(database.dsn()) as connection:
         try:
-            migrations.push(connection, more=["app"], report=report, progress=report)
+            migrations.push(connection, more=APP, report=report, progress=report)
         except psycopg.OperationalError:
             return False
     return True
@@ -599,7 +600,7 @@ def pushed_through(database: Database, lives: Iterator[bool]) -> bool:
 def test_a_plan_says_what_is_adopted_and_changes_nothing(empty: Database, source: str, run: Run) -> None:
     before = settle(empty, source)
     with migrations.connect(empty.dsn()) as connection:
-        steps = adopt.plan(connection, ["app"])
+        steps = migrations.plan(connection, APP)
     assert {step.action for step in steps} <= {"adopt", "leave"}
     named = " ".join(step.object for step in steps)
     assert all(table in named for table in before.rows), named
@@ -615,8 +616,8 @@ def test_a_plan_says_what_is_adopted_and_changes_nothing(empty: Database, source
 def test_a_plan_for_a_database_with_nothing_in_the_way_is_empty(empty: Database, database: Database) -> None:
     for target in (empty, database):
         with migrations.connect(target.dsn()) as connection:
-            assert adopt.plan(connection) == []
-            assert adopt.plan(connection, ["app"]) == []
+            assert migrations.plan(connection) == []
+            assert migrations.plan(connection, APP) == []
 
 
 def test_a_push_asks_once_and_a_no_changes_nothing(templates: Templates) -> None:
@@ -710,12 +711,12 @@ def test_what_cannot_be_adopted_is_refused_with_a_remedy(templates: Templates, r
     with templates.clone("plain", pushed=False) as database:
         before = settle(database, source, text)
         with migrations.connect(database.dsn()) as connection:
-            refused = [step for step in adopt.plan(connection, ["app"]) if step.action == "refuse"]
+            refused = [step for step in migrations.plan(connection, APP) if step.action == "refuse"]
             assert [step.object for step in refused] == [object]
             assert refused[0].remedy
             assert said in f"{refused[0].text} {refused[0].remedy}"
             with pytest.raises(migrations.Refusal) as refusal:
-                migrations.push(connection, more=["app"], confirm=lambda _: pytest.fail("it asks"))
+                migrations.push(connection, more=APP, confirm=lambda _: pytest.fail("it asks"))
             assert object in str(refusal.value)
             assert refused[0].remedy in str(refusal.value)
         shown = run("push", "--plan", "--with", "app", "--db-url", database.dsn())
@@ -726,7 +727,7 @@ def test_what_cannot_be_adopted_is_refused_with_a_remedy(templates: Templates, r
             assert connection.execute("select to_regnamespace('credits_private')").fetchone() == (None,)
             if remedy := re.search(r"alter function [^;]+ rename to \w+", refused[0].remedy):
                 connection.execute(remedy[0].encode())
-                push(database, more=["app"])
+                push(database, more=APP)
                 assert_books_add_up(connection)
 
 
@@ -734,7 +735,7 @@ def test_all_that_is_refused_is_said_at_once(templates: Templates) -> None:
     with templates.clone("plain", pushed=False) as database:
         settle(database, "s4", DELETE_USER_ACCOUNT, REFUSED["a project with params of another type"][1])
         with pytest.raises(migrations.Refusal) as refusal:
-            push(database, more=["app"])
+            push(database, more=APP)
         assert "public.delete_user_account()" in str(refusal.value)
         assert "public.projects" in str(refusal.value)
 
@@ -744,10 +745,10 @@ def test_the_app_is_planned_only_where_it_is_asked_for(templates: Templates) -> 
         settle(database, "s4", REFUSED["a project with params of another type"][1])
         push(database)
         with migrations.connect(database.dsn()) as connection:
-            assert adopt.plan(connection) == []
+            assert migrations.plan(connection) == []
             before = everything(connection)
             with pytest.raises(migrations.Refusal, match="params"):
-                migrations.push(connection, more=["app"])
+                migrations.push(connection, more=APP)
             assert everything(connection) == before
 
 
@@ -757,7 +758,7 @@ def test_the_app_may_come_later(templates: Templates) -> None:
         push(database)
         with database.connect() as connection:
             assert rows_of(connection, "public", "projects") == before.rows["projects"]
-        push(database, more=["app"])
+        push(database, more=APP)
         with migrations.connect(database.dsn()) as connection:
             assert migrations.verify(connection) == []
             assert balances(connection) == BALANCES
@@ -782,7 +783,7 @@ def test_a_source_may_differ_in_what_is_not_needed(templates: Templates, variati
     source, text = VARIATIONS[variation]
     with templates.clone("plain", pushed=False) as database:
         settle(database, source, text)
-        push(database, more=["app"])
+        push(database, more=APP)
         with migrations.connect(database.dsn()) as connection:
             assert balances(connection) == BALANCES
             assert migrations.verify(connection) == []
@@ -792,7 +793,7 @@ def test_a_source_may_differ_in_what_is_not_needed(templates: Templates, variati
 def test_empty_tables_of_a_source_are_adopted_too(templates: Templates) -> None:
     with templates.clone("plain", pushed=False) as database:
         settle(database, "s1", "delete from public.credit_transactions; delete from public.user_credits")
-        push(database, more=["app"])
+        push(database, more=APP)
         with database.connect() as connection:
             assert balances(connection) == {name: 0 if name == "hal" else 3 for name in PEOPLE}
 
