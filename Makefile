@@ -63,7 +63,7 @@ check: .venv/checkers  ## format, lint, types, generated files
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
-	$(BIN)/squawk migrations/credits/*.sql
+	$(BIN)/squawk migrations/*/*.sql
 	cd migrations && sha256sum --check --quiet SHA256SUMS
 	$(BIN)/pytest tests/test_migrations.py -k "surface or verbatim"
 
@@ -71,8 +71,8 @@ format: .venv/checkers  ## put the Python in shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: .venv/ready  ## write SHA256SUMS and sql/credits/surface.txt anew
-	cd migrations && sha256sum credits/*.sql > SHA256SUMS
+generate: .venv/ready  ## write SHA256SUMS and sql/*/surface.txt anew
+	cd migrations && sha256sum */*.sql > SHA256SUMS
 	$(BIN)/pytest tests/test_migrations.py -k surface --update
 
 types: .venv/npm  ## write types/database.ts anew

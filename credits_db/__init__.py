@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         LedgerImmutable,
         NotAuthenticated,
         PayloadTooLarge,
+        ProjectNotFound,
         PurchaseConflict,
         RefundExceedsConsumption,
         TooManyHolds,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
         CreditHold,
         CreditTransaction,
         CreditUsage,
+        Export,
+        ExportPayment,
         GrantPeriod,
         HoldStatus,
         LedgerViolation,
@@ -53,17 +56,19 @@ if TYPE_CHECKING:
         TransactionType,
         UserCredits,
         UserEntitlement,
+        UserStats,
     )
 
 __all__ = [
     "AccountClosed", "AccountDeletion", "AccountNotFound", "AsyncClient", "AsyncUserClient", "BalanceLimit", "Client",
-    "CreditHold", "CreditTransaction", "CreditUsage", "CreditsError", "EventNotFound", "ExpiryNotAllowed",
-    "GrantNotFound", "GrantPeriod", "HoldNotActive", "HoldNotFound", "HoldStatus", "IdempotencyKeyReused",
-    "InsufficientCredits", "InvalidAmount", "InvalidArgument", "InvalidIdempotencyKey", "InvalidMetadata",
-    "InvalidSignature", "LedgerImmutable", "LedgerViolation", "MaintenanceReport", "NotAuthenticated", "OutboxItem",
-    "PayloadTooLarge", "PurchaseConflict", "PurchaseStatus", "PurchaseTransaction", "RecurringGrant",
-    "RefundExceedsConsumption", "Reservation", "StoreEvent", "StoreEventState", "TooManyHolds", "TransactionNotFound",
-    "TransactionType", "UnknownProduct", "UserClient", "UserCredits", "UserEntitlement",
+    "CreditHold", "CreditTransaction", "CreditUsage", "CreditsError", "EventNotFound", "ExpiryNotAllowed", "Export",
+    "ExportPayment", "GrantNotFound", "GrantPeriod", "HoldNotActive", "HoldNotFound", "HoldStatus",
+    "IdempotencyKeyReused", "InsufficientCredits", "InvalidAmount", "InvalidArgument", "InvalidIdempotencyKey",
+    "InvalidMetadata", "InvalidSignature", "LedgerImmutable", "LedgerViolation", "MaintenanceReport",
+    "NotAuthenticated", "OutboxItem", "PayloadTooLarge", "ProjectNotFound", "PurchaseConflict", "PurchaseStatus",
+    "PurchaseTransaction", "RecurringGrant", "RefundExceedsConsumption", "Reservation", "StoreEvent", "StoreEventState",
+    "TooManyHolds", "TransactionNotFound", "TransactionType", "UnknownProduct", "UserClient", "UserCredits",
+    "UserEntitlement", "UserStats",
 ]
 # fmt: on
 

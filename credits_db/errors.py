@@ -68,6 +68,10 @@ class HoldNotFound(CreditsError, sqlstate="PT404", token="hold_not_found"):
     """This user has no such hold; details: hold_id."""
 
 
+class ProjectNotFound(CreditsError, sqlstate="PT404", token="project_not_found"):
+    """This user has no such project (track app); details: project_id."""
+
+
 class GrantNotFound(CreditsError, sqlstate="PT404", token="grant_not_found"):
     """There is no recurring grant of this name; details: name."""
 

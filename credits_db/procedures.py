@@ -27,6 +27,7 @@ from credits_db.results import (
     CreditHold,
     CreditTransaction,
     CreditUsage,
+    Export,
     GrantPeriod,
     Json,
     LedgerViolation,
@@ -38,6 +39,7 @@ from credits_db.results import (
     TransactionType,
     UserCredits,
     UserEntitlement,
+    UserStats,
 )
 
 P = ParamSpec("P")
@@ -383,6 +385,38 @@ class ServiceProcedures:
         return Call("has_entitlement_for", {"user_id": user_id, "entitlement": entitlement}, scalar(bool))
 
     @rpc
+    def consume_credit_and_create_export_for(
+        self,
+        user_id: UUID,
+        project_id: UUID,
+        type: str,
+        options: Metadata = None,
+        layer_ids: Sequence[UUID] | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Call[Export]:
+        """Make an export of a project (track app) and take one credit, or none from a Pro: paid_by says which.
+
+        layer_ids None is all layers. The same key returns the same export again, as it is by then. Raises
+        InsufficientCredits, ProjectNotFound (also somebody else's), NotAuthenticated (user_id None), AccountNotFound,
+        AccountClosed, IdempotencyKeyReused (also: the export was deleted), InvalidIdempotencyKey, InvalidArgument.
+        """
+        arguments = {
+            "user_id": user_id,
+            "project_id": project_id,
+            "type": type,
+            "options": Jsonb(dict(options or {})),
+            "layer_ids": None if layer_ids is None else list(layer_ids),
+            "idempotency_key": str(uuid4()) if idempotency_key is None else idempotency_key,
+        }
+        return Call("consume_credit_and_create_export_for", arguments, one(Export))
+
+    @rpc
+    def get_user_stats_for(self, user_id: UUID) -> Call[UserStats]:
+        """Projects, exports, age and balance of a user (track app); writes nothing. Raises AccountNotFound."""
+        return Call("get_user_stats_for", {"user_id": user_id}, one(UserStats))
+
+    @rpc
     def process_revenuecat_event(self, body: str | bytes, deferred: bool = False) -> Call[StoreEvent]:
         """Store an event of RevenueCat, do what it says, and return what became of it; deferred only stores it.
 
@@ -455,4 +489,6 @@ class UserProcedures:
     get_operation = _mine(ServiceProcedures.get_operation_for)
     get_usage = _mine(ServiceProcedures.get_usage_for)
     has_entitlement = _mine(ServiceProcedures.has_entitlement_for)
+    consume_credit_and_create_export = _mine(ServiceProcedures.consume_credit_and_create_export_for)
+    get_user_stats = _mine(ServiceProcedures.get_user_stats_for)
     delete_user_account = _mine(ServiceProcedures.delete_user_account_for)

@@ -7,8 +7,9 @@ Instants are aware datetimes in UTC whatever the time zone of the session; credi
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args, get_type_hints
 from uuid import UUID
 
@@ -22,6 +23,8 @@ PurchaseStatus = Literal["pending", "completed", "failed", "refunded"]
 StoreEventState = Literal["pending", "parked", "failed", "ignored", "processed"]
 HoldStatus = Literal["active", "captured", "released", "expired"]
 GrantPeriod = Literal["day", "week", "month"]
+ExportPayment = Literal["credits", "entitlement"]
+_INTERVAL = re.compile(r"(?:(-?\d+) days?)? ?(?:(-?)(\d+):(\d+):(\d+(?:\.\d+)?))?")  # time that passed, by Postgres
 
 
 def _read(value: Any, types: tuple[Any, ...]) -> Any:
@@ -29,7 +32,23 @@ def _read(value: Any, types: tuple[Any, ...]) -> Any:
         return UUID(value)
     if isinstance(value, str) and datetime in types:
         value = datetime.fromisoformat(value)
+    if isinstance(value, str) and timedelta in types and (found := _INTERVAL.fullmatch(value)):
+        days, sign, hours, minutes, seconds = found.groups(default="0")
+        time = timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
+        return timedelta(days=int(days)) + (-time if sign == "-" else time)
+    if isinstance(value, list) and list[UUID] in types:
+        return [UUID(str(item)) for item in value]
     return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def _write(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return f"{value.days} days {timedelta(seconds=value.seconds, microseconds=value.microseconds)!s:0>8}"
+    if isinstance(value, list):
+        return [_write(item) for item in value]
+    return str(value) if isinstance(value, UUID) else value
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +68,7 @@ class Result:
 
     def to_json(self) -> dict[str, Json]:
         """The JSON object that PostgREST would answer: ids as text, instants in ISO 8601."""
-        row = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {
-            name: value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value
-            for name, value in row.items()
-        }
+        return {field.name: _write(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +154,7 @@ class OutboxItem(Result):
 
     id: UUID
     kind: str
-    user_id: UUID
+    user_id: UUID | None
     payload: dict[str, Json]
     attempts: int
     created_at: datetime
@@ -224,6 +239,38 @@ class CreditUsage(Result):
     consumed: int
     refunded: int
     operations: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Export(Result):
+    """What was asked for of a project (public.exports, track app); seq is the ledger row that paid, None for a Pro's."""
+
+    id: UUID
+    project_id: UUID
+    type: str
+    status: str
+    error_message: str | None
+    options: dict[str, Json]
+    asset_path: str | None
+    asset_url: str | None
+    created_at: datetime
+    updated_at: datetime
+    user_id: UUID | None
+    layer_ids: list[UUID] | None
+    idempotency_key: str | None
+    paid_by: ExportPayment | None
+    seq: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class UserStats(Result):
+    """What a user has and did (public.user_stats, track app); lifetime_exports counts deleted ones, too."""
+
+    projects: int
+    exports: int
+    lifetime_exports: int
+    account_age: timedelta | None
+    credits: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,7 +88,10 @@ lines as (
       || case when r.relforcerowsecurity then ', forced' else '' end
   from relations as r
   union all
-  select 'view ' || r.name || ' is ' || pg_catalog.pg_get_viewdef(r.oid, true) from relations as r where r.relkind = 'v'
+  -- without aliases, which Postgres 15 prints where later ones do not
+  select 'view ' || r.name || ' is ' || regexp_replace(pg_catalog.pg_get_viewdef(r.oid, true), '\m[a-z]\.(?=\w)', '', 'g')
+  from relations as r
+  where r.relkind = 'v'
   union all
   select
     'column ' || r.name || '.' || c.attname || ' ' || pg_catalog.format_type(c.atttypid, c.atttypmod)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from uuid import UUID, uuid4
 
 import psycopg
@@ -113,21 +113,24 @@ def servers(pytestconfig: pytest.Config) -> dict[str, str]:
     return pytestconfig.stash[SERVERS]
 
 
+Pushed: TypeAlias = bool | Literal["app"]
+
+
 class Templates:
-    """Empty and pushed databases to clone, made once a worker and flavour."""
+    """Empty databases and pushed ones, also with the track app, to clone; made once a worker and flavour."""
 
     def __init__(self, servers: dict[str, str], worker: str) -> None:
-        self.servers, self.worker, self.made = servers, worker, dict[tuple[str, bool], Database]()
+        self.servers, self.worker, self.made = servers, worker, dict[tuple[str, Pushed], Database]()
 
-    def get(self, flavour: str, *, pushed: bool) -> Database:
+    def get(self, flavour: str, *, pushed: Pushed) -> Database:
         if (flavour, pushed) not in self.made:
             self.made[flavour, pushed] = self.make(flavour, pushed=pushed)
         return self.made[flavour, pushed]
 
-    def make(self, flavour: str, *, pushed: bool) -> Database:
+    def make(self, flavour: str, *, pushed: Pushed) -> Database:
         server = self.servers[flavour.partition("_")[0]]
         where = conninfo_to_dict(server)
-        name = f"{flavour}_{'pushed' if pushed else 'empty'}_{self.worker}"
+        name = f"{flavour}_{pushed if pushed == 'app' else 'pushed' if pushed else 'empty'}_{self.worker}"
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(f"create database {name}".encode())
         database = Database(name, str(where["host"]), str(where["port"]), "postgres")
@@ -140,11 +143,11 @@ class Templates:
             database = Database(name, database.host, database.port, row[0])
         if pushed:
             with migrations.connect(database.dsn()) as connection:
-                migrations.push(connection)
+                migrations.push(connection, more=["app"] if pushed == "app" else [])
         return database
 
     @contextmanager
-    def clone(self, flavour: str, *, pushed: bool = True) -> Iterator[Database]:
+    def clone(self, flavour: str, *, pushed: Pushed = True) -> Iterator[Database]:
         template = self.get(flavour, pushed=pushed)
         name = f"t{uuid4().hex[:12]}"
         janitor = DatabaseJanitor(
@@ -193,6 +196,31 @@ def database(templates: Templates, flavour: str, request: pytest.FixtureRequest)
         if request.node.get_closest_marker("corrupts") is None:
             with database.connect() as connection:
                 assert_books_add_up(connection)
+
+
+@pytest.fixture(scope="session")
+def shared_app(templates: Templates, flavour: str) -> Iterator[Database]:
+    with templates.clone(flavour, pushed="app") as database:
+        yield database
+
+
+@pytest.fixture
+def app_db(shared_app: Database) -> Iterator[psycopg.Connection[Any]]:
+    """As db, on a database with both tracks."""
+    with shared_app.connect() as connection, connection.transaction(force_rollback=True):
+        yield connection
+        assert_books_add_up(connection)
+        assert_exports_are_paid(connection)
+
+
+@pytest.fixture
+def app(templates: Templates, flavour: str) -> Iterator[Database]:
+    """As database, with both tracks."""
+    with templates.clone(flavour, pushed="app") as database:
+        yield database
+        with database.connect() as connection:
+            assert_books_add_up(connection)
+            assert_exports_are_paid(connection)
 
 
 @pytest.fixture
@@ -261,6 +289,37 @@ def assert_books_add_up(connection: psycopg.Connection[Any]) -> None:
           )
           or a.last_seq <> (select count(*) from public.credit_transactions as t where t.user_id = a.user_id)
           or a.credits_held < 0
+        """
+    ).fetchall()
+    assert wrong == []
+
+
+def assert_exports_are_paid(connection: psycopg.Connection[Any]) -> None:
+    """Each export that was paid for with a credit has one ledger row, each such row paid for one export."""
+    wrong = connection.execute(
+        """
+        with entries as (
+          select t.*, (t.metadata ->> 'export_id')::uuid as export_id
+          from public.credit_transactions as t
+          where t.type = 'consumption' and t.metadata ? 'export_id'
+        )
+        select 'an export without its row', e.id
+        from public.exports as e
+        where (e.paid_by = 'credits') is distinct from (e.seq is not null)
+          and e.paid_by is not null
+          or e.seq is not null and not exists (
+            select
+            from entries as t
+            where (t.user_id, t.seq, t.amount, t.export_id) = (e.user_id, e.seq, -1, e.id)
+              and t.idempotency_key is not distinct from e.idempotency_key
+          )
+        union all
+        select 'a row for several exports', t.export_id from entries as t group by t.export_id having count(*) > 1
+        union all
+        select 'a row whose export has other payment', t.export_id
+        from entries as t
+        join public.exports as e on e.id = t.export_id
+        where e.seq is distinct from t.seq
         """
     ).fetchall()
     assert wrong == []

@@ -25,6 +25,7 @@ from tenacity import wait_none
 from credits_db import Client, local, migrations
 
 SURFACE = ROOT / "sql" / "credits" / "surface.txt"
+APP_SURFACE = ROOT / "sql" / "app" / "surface.txt"
 COMMENTS = """
 select c.relnamespace::regnamespace || '.' || c.relname || coalesce('.' || a.attname, '') || ': ' || d.description
 from pg_description as d
@@ -64,27 +65,36 @@ def edit(checkout: Path, name: str, change: Callable[[str], str]) -> None:
     path.write_text(change(path.read_text()))
 
 
-def test_present_and_history_build_the_same_database(empty: Database, database: Database) -> None:
+@pytest.mark.parametrize("tracks", [["credits"], ["credits", "app"]], ids=lambda tracks: tracks[-1])
+def test_present_and_history_build_the_same_database(
+    empty: Database, templates: Templates, flavour: str, tracks: list[str]
+) -> None:
     with migrations.connect(empty.dsn()) as connection:
         migrations._prepare(connection)
-        for path in migrations._objects("credits"):
+        for path in (path for track in tracks for path in migrations._objects(track)):
             connection.execute(path.read_bytes())
     present, present_comments, _ = snapshot(empty)
-    history, history_comments, _ = snapshot(database)
+    history, history_comments, _ = snapshot(templates.get(flavour, pushed="app" if "app" in tracks else True))
     assert present == history
     assert present_comments == history_comments
 
 
 def test_the_surface_is_current(templates: Templates, pytestconfig: pytest.Config) -> None:
     surface, _, _ = snapshot(templates.get("plain", pushed=True))
+    with_app, _, _ = snapshot(templates.get("plain", pushed="app"))
+    assert set(surface) <= set(with_app)
+    more = [line for line in with_app if line not in set(surface)]
     if pytestconfig.getoption("update"):
         SURFACE.write_text("\n".join(surface) + "\n")
+        APP_SURFACE.write_text("\n".join(more) + "\n")
     assert surface == SURFACE.read_text().splitlines(), "run: make generate"
+    assert more == APP_SURFACE.read_text().splitlines(), "run: make generate"
 
 
-def test_every_replaceable_file_stands_verbatim_in_the_newest_migration_that_names_it() -> None:
-    history = [path.read_text() for path in sorted((ROOT / "migrations" / "credits").glob("*.sql"))]
-    for path in migrations._objects("credits"):
+@pytest.mark.parametrize("track", migrations.TRACKS)
+def test_every_replaceable_file_stands_verbatim_in_the_newest_migration_that_names_it(track: str) -> None:
+    history = [path.read_text() for path in sorted((ROOT / "migrations" / track).glob("*.sql"))]
+    for path in migrations._objects(track):
         label = path.relative_to(ROOT).as_posix()
         newest = next(text for text in reversed(history) if f"-- from {label}\n" in text)
         if "create or replace" in path.read_text():
@@ -92,7 +102,7 @@ def test_every_replaceable_file_stands_verbatim_in_the_newest_migration_that_nam
 
 
 def test_every_file_of_sql_is_listed_once_in_its_install() -> None:
-    for track in ("credits", "plain"):
+    for track in (*migrations.TRACKS, "plain"):
         listed = migrations._objects(track)
         assert len(listed) == len(set(listed))
         assert set(listed) == set((ROOT / "sql" / track).rglob("*.sql")) - {ROOT / "sql" / track / "install.sql"}
@@ -108,7 +118,7 @@ def test_released_migrations_never_change() -> None:
             assert subprocess.check_output(["git", "show", f"{tag}:{name}"], cwd=ROOT) == (ROOT / name).read_bytes()
 
 
-@pytest.mark.parametrize("migration", migrations.shipped(), ids=lambda migration: migration.id)
+@pytest.mark.parametrize("migration", migrations.shipped(migrations.TRACKS), ids=lambda migration: migration.id)
 def test_a_migration_is_split_into_whole_statements_and_ends_in_a_check(migration: migrations.Migration) -> None:
     statements = migration.statements
     rest = migration.path.read_text()

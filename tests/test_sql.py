@@ -7,14 +7,26 @@ call. A file must pass with either.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from conftest import FLAVOURS, HERE, Templates
+from conftest import FLAVOURS, HERE, Pushed, Templates
 
 FILES = sorted((HERE / "sql").glob("*.sql"))
+APP = sorted((HERE / "sql" / "app").glob("*.sql"))
+EVERYWHERE = [  # also true of the track app
+    HERE / "sql" / f"{name}.sql"
+    for name in (
+        "definer_functions_belong_to_the_owner",
+        "every_object_has_a_comment",
+        "functions_pin_their_search_path",
+        "nothing_in_public_goes_around_row_security",
+        "the_private_schema_is_closed",
+    )
+]
 
 
 def load_tap(connection: psycopg.Connection[Any]) -> None:
@@ -47,7 +59,16 @@ def run(connection: psycopg.Connection[Any], path: Path) -> list[str]:
 
 @pytest.fixture(scope="session", params=FLAVOURS)
 def tap(request: pytest.FixtureRequest, templates: Templates) -> Any:
-    with templates.clone(request.param) as database:
+    yield from tapped(templates, request.param, True)
+
+
+@pytest.fixture(scope="session", params=FLAVOURS)
+def app_tap(request: pytest.FixtureRequest, templates: Templates) -> Any:
+    yield from tapped(templates, request.param, "app")
+
+
+def tapped(templates: Templates, flavour: str, pushed: Pushed) -> Iterator[psycopg.Connection[Any]]:
+    with templates.clone(flavour, pushed=pushed) as database:
         with database.connect("postgres") as connection:
             load_tap(connection)
         with database.connect() as connection:
@@ -56,6 +77,15 @@ def tap(request: pytest.FixtureRequest, templates: Templates) -> Any:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_database_keeps_its_promise(tap: psycopg.Connection[Any], path: Path) -> None:
+    assert_keeps(tap, path)
+
+
+@pytest.mark.parametrize("path", APP + EVERYWHERE, ids=lambda path: path.stem)
+def test_the_app_keeps_its_promise(app_tap: psycopg.Connection[Any], path: Path) -> None:
+    assert_keeps(app_tap, path)
+
+
+def assert_keeps(tap: psycopg.Connection[Any], path: Path) -> None:
     lines = run(tap, path)
     plan = next((int(line[3:]) for line in lines if line.startswith("1..")), 0)
     results = [line for line in lines if line.startswith(("ok", "not ok"))]
@@ -66,3 +96,4 @@ def test_the_database_keeps_its_promise(tap: psycopg.Connection[Any], path: Path
 
 def test_every_promise_has_a_file() -> None:
     assert len(FILES) > 10
+    assert len(APP) > 5

@@ -4,6 +4,1017 @@
 --
 -- depends: 0003_open_existing_accounts
 
+-- from sql/app/settings.sql
+-- The setting of the app track: which entitlement exports without credits.
+
+insert into credits_private.settings (name, value, kind, minimum, maximum, pattern, description)
+values
+  ('export_entitlement', 'pro', 'text', null, null, '^.{0,100}$', 'The entitlement whose holders export without spending credits; empty where nobody does.')
+on conflict (name) do nothing;
+-- end
+
+-- from sql/app/types/export_payment.sql
+-- export_payment: what an export was paid with.
+
+create type public.export_payment as enum (
+  'credits',
+  'entitlement'
+);
+
+comment on type public.export_payment is
+  'What an export was paid with: credits (one, the ledger row is seq) or an entitlement that includes it.';
+
+revoke all on type public.export_payment from public, anon, authenticated, service_role;
+grant usage on type public.export_payment to authenticated, service_role;
+-- end
+
+-- from sql/app/types/user_stats.sql
+-- user_stats: what get_user_stats answers, the figures of a settings screen.
+
+create type public.user_stats as (
+  projects bigint,
+  exports bigint,
+  lifetime_exports bigint,
+  account_age interval,
+  credits bigint
+);
+
+comment on type public.user_stats is
+  'What a user has and did: the figures of a settings screen.';
+comment on column public.user_stats.projects is
+  'Projects there are now.';
+comment on column public.user_stats.exports is
+  'Exports there are now, in all projects.';
+comment on column public.user_stats.lifetime_exports is
+  'Exports ever made, those that were deleted since included.';
+comment on column public.user_stats.account_age is
+  'Time since the sign-up, in days and hours; null where nobody noted it.';
+comment on column public.user_stats.credits is
+  'The balance now, what has fallen due included.';
+
+revoke all on type public.user_stats from public, anon, authenticated, service_role;
+grant usage on type public.user_stats to authenticated, service_role;
+-- end
+
+-- from sql/app/private/touch.sql
+-- touch: keeps updated_at of the tables of the app.
+
+create or replace function credits_private.touch()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+begin
+  new.updated_at := credits_private.now();
+  return new;
+end;
+$$;
+
+comment on function credits_private.touch() is
+  'Trigger before update: sets updated_at to now.';
+
+revoke all on function credits_private.touch() from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/app/private/add_index.sql
+-- add_index: an index that a query of the app needs, unless the table has one that serves it.
+--
+-- For the files of tables. An index serves that is whole (no predicate) and begins with the same columns, whichever way
+-- they are sorted: it can be read backwards.
+
+create or replace function credits_private.add_index(
+  p_table regclass,
+  p_columns text
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_names pg_catalog.text[] := array(
+    select split_part(btrim(c.name), ' ', 1)
+    from string_to_table(p_columns, ',') with ordinality as c (name, place)
+    order by c.place
+  );
+begin
+  if not exists (
+    select
+    from pg_catalog.pg_index as i
+    where i.indrelid = p_table
+      and i.indisvalid
+      and i.indpred is null
+      and v_names = array(
+        select a.attname::pg_catalog.text
+        from unnest(i.indkey) with ordinality as k (number, place)
+        join pg_catalog.pg_attribute as a on a.attrelid = p_table and a.attnum = k.number
+        where k.place <= cardinality(v_names)
+        order by k.place
+      )
+  ) then
+    execute format('create index on %s (%s)', p_table, p_columns);
+  end if;
+end;
+$$;
+
+comment on function credits_private.add_index(regclass, text) is
+  'Makes an index over columns of a table, unless there is one that begins with them.';
+
+revoke all on function credits_private.add_index(regclass, text) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/app/private/add_touch.sql
+-- add_touch: lets a table keep its updated_at, unless a trigger of the host's does that.
+
+create or replace function credits_private.add_touch(p_table regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+begin
+  if not exists (
+    select
+    from pg_catalog.pg_trigger as t
+    join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+    where t.tgrelid = p_table
+      and not t.tgisinternal
+      -- before, update
+      and t.tgtype::integer & 18 = 18
+      and (p.prosrc ~* '\mupdated_at\M' or pg_get_triggerdef(t.oid) ~* '\mupdated_at\M')
+  ) then
+    execute format(
+      'create trigger touch before update on %s for each row execute function credits_private.touch()', p_table
+    );
+    execute format('comment on trigger touch on %s is %L', p_table, 'updated_at says when a row was last changed.');
+  end if;
+end;
+$$;
+
+comment on function credits_private.add_touch(regclass) is
+  'Puts the trigger touch on a table, unless one of the host''s keeps updated_at.';
+
+revoke all on function credits_private.add_touch(regclass) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/app/tables/profiles.sql
+-- profiles: one row a user, for an application that wants a table of them in public.
+--
+-- Made and kept by write_profile, the trigger on auth.users; gone with the user (references/profiles.sql). Its computed
+-- field credits is the balance. A table of this name that is here already is taken as it is, with what it lacks.
+
+insert into credits_private.adopted_relations (relation)
+select 'public.profiles'
+where to_regclass('public.profiles') is not null
+on conflict (relation) do nothing;
+
+create table if not exists public.profiles (
+  id uuid primary key
+);
+
+alter table public.profiles
+  add column if not exists email text,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now();
+
+do $$
+begin
+  if not credits_private.is_adopted('public.profiles') then
+    comment on table public.profiles is
+      'One row a user, made with them. Users read their own.';
+    comment on column public.profiles.id is
+      'The user, as in auth.users.';
+    comment on column public.profiles.email is
+      'Their address, as auth.users has it; null for anonymous users and those who sign in by phone.';
+    comment on column public.profiles.created_at is
+      'When the row was made.';
+    comment on column public.profiles.updated_at is
+      'When it was last changed.';
+    revoke all on table public.profiles from public, anon, authenticated, service_role;
+  end if;
+end;
+$$;
+
+alter table public.profiles enable row level security;
+
+grant select on table public.profiles to authenticated;
+grant select, insert, update, delete on table public.profiles to service_role;
+
+select credits_private.add_touch('public.profiles');
+
+insert into credits_private.personal_data (relation, predicate)
+values ('public.profiles', 't.id = $1')
+on conflict (relation) do nothing;
+-- end
+
+-- from sql/app/tables/projects.sql
+-- projects: what a user works on; layers and exports belong to one.
+--
+-- Users make, change and delete their own. What lies in storage is named by paths, and whoever deletes a row queues its
+-- files for removal (remove_files): so users may write one path alone, that of what they uploaded, into their own folder
+-- (policies/projects.sql). A table of this name that is here already is taken as it is, with what it lacks.
+
+insert into credits_private.adopted_relations (relation)
+select 'public.projects'
+where to_regclass('public.projects') is not null
+on conflict (relation) do nothing;
+
+create table if not exists public.projects (
+  id uuid primary key default gen_random_uuid()
+);
+
+alter table public.projects
+  add column if not exists user_id uuid,
+  add column if not exists source_image_path text,
+  add column if not exists status text not null default 'draft',
+  add column if not exists params jsonb not null default '{}',
+  add column if not exists manifest_path text,
+  add column if not exists thumbnail_path text,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now();
+
+do $$
+begin
+  if not credits_private.is_adopted('public.projects') then
+    alter table public.projects alter column user_id set not null;
+    comment on table public.projects is
+      'What a user works on. Users read, make, change and delete their own.';
+    comment on column public.projects.id is
+      'The name of the project.';
+    comment on column public.projects.user_id is
+      'Whose it is.';
+    comment on column public.projects.source_image_path is
+      'What was uploaded, as a path in storage that begins with the id of the user.';
+    comment on column public.projects.status is
+      'Where the work stands, in the words of the application.';
+    comment on column public.projects.params is
+      'What the work is to be done with.';
+    comment on column public.projects.manifest_path is
+      'What the work made, as a path in storage; written by services.';
+    comment on column public.projects.thumbnail_path is
+      'A small picture of it, as a path in storage; written by services.';
+    comment on column public.projects.created_at is
+      'When it was made.';
+    comment on column public.projects.updated_at is
+      'When it was last changed.';
+    revoke all on table public.projects from public, anon, authenticated, service_role;
+  end if;
+end;
+$$;
+
+alter table public.projects enable row level security;
+
+grant select, delete on table public.projects to authenticated;
+grant insert (id, user_id, source_image_path, status, params) on table public.projects to authenticated;
+grant update (status, params, updated_at) on table public.projects to authenticated;
+grant select, insert, update, delete on table public.projects to service_role;
+
+select credits_private.add_index('public.projects', 'user_id, created_at desc');
+select credits_private.add_touch('public.projects');
+
+insert into credits_private.personal_data (relation, predicate)
+values ('public.projects', 't.user_id = $1')
+on conflict (relation) do nothing;
+-- end
+
+-- from sql/app/tables/project_layers.sql
+-- project_layers: the layers of a project, from the lowest z_index up.
+--
+-- Whoever may read the project may read its layers, and its user may make, change and delete them; the files that they
+-- show are written by services. A table of this name that is here already is taken as it is, with what it lacks.
+
+insert into credits_private.adopted_relations (relation)
+select 'public.project_layers'
+where to_regclass('public.project_layers') is not null
+on conflict (relation) do nothing;
+
+create table if not exists public.project_layers (
+  id uuid primary key default gen_random_uuid()
+);
+
+-- squawk-ignore prefer-bigint-over-int
+alter table public.project_layers
+  add column if not exists project_id uuid,
+  add column if not exists name text,
+  add column if not exists png_path text,
+  add column if not exists png_url text,
+  add column if not exists width integer,
+  add column if not exists height integer,
+  add column if not exists z_index integer not null default 0,
+  add column if not exists visible boolean not null default true,
+  add column if not exists bbox jsonb,
+  add column if not exists transform jsonb,
+  add column if not exists created_at timestamptz not null default now();
+
+do $$
+begin
+  if not credits_private.is_adopted('public.project_layers') then
+    alter table public.project_layers alter column project_id set not null;
+    comment on table public.project_layers is
+      'The layers of a project. Users read, make, change and delete those of their own projects.';
+    comment on column public.project_layers.id is
+      'The name of the layer, for layer_ids of an export.';
+    comment on column public.project_layers.project_id is
+      'The project that it belongs to.';
+    comment on column public.project_layers.name is
+      'What it is called.';
+    comment on column public.project_layers.png_path is
+      'The picture, as a path in storage; written by services.';
+    comment on column public.project_layers.png_url is
+      'The picture, as an address; written by services.';
+    comment on column public.project_layers.width is
+      'The width of the picture, in pixels.';
+    comment on column public.project_layers.height is
+      'The height of the picture, in pixels.';
+    comment on column public.project_layers.z_index is
+      'Which lies above which: the higher one.';
+    comment on column public.project_layers.visible is
+      'Whether it is shown.';
+    comment on column public.project_layers.bbox is
+      'Where it lies in the source.';
+    comment on column public.project_layers.transform is
+      'How it was moved, turned and scaled since.';
+    comment on column public.project_layers.created_at is
+      'When it was made.';
+    revoke all on table public.project_layers from public, anon, authenticated, service_role;
+  end if;
+end;
+$$;
+
+alter table public.project_layers enable row level security;
+
+grant select, delete on table public.project_layers to authenticated;
+grant insert (id, project_id, name, width, height, z_index, visible, bbox, transform)
+  on table public.project_layers to authenticated;
+grant update (name, z_index, visible, bbox, transform) on table public.project_layers to authenticated;
+grant select, insert, update, delete on table public.project_layers to service_role;
+
+select credits_private.add_index('public.project_layers', 'project_id, z_index');
+
+insert into credits_private.personal_data (relation, predicate)
+values (
+  'public.project_layers',
+  'exists (select from public.projects as p where p.id = t.project_id and p.user_id = $1)'
+)
+on conflict (relation) do nothing;
+-- end
+
+-- from sql/app/tables/exports.sql
+-- exports: what was asked for of a project, and what it was paid with.
+--
+-- Made by consume_credit_and_create_export, which takes the credit in the same transaction; worked on by services
+-- (status, asset_path). Users read and delete those of their own projects. One that was paid for with a credit names
+-- its ledger row: seq. A table of this name that is here already is taken as it is, with what it lacks.
+
+insert into credits_private.adopted_relations (relation)
+select 'public.exports'
+where to_regclass('public.exports') is not null
+on conflict (relation) do nothing;
+
+create table if not exists public.exports (
+  id uuid primary key default gen_random_uuid()
+);
+
+alter table public.exports
+  add column if not exists project_id uuid,
+  add column if not exists type text,
+  add column if not exists status text not null default 'pending',
+  add column if not exists error_message text,
+  add column if not exists options jsonb not null default '{}',
+  add column if not exists asset_path text,
+  add column if not exists asset_url text,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now(),
+  add column if not exists user_id uuid,
+  add column if not exists layer_ids uuid[],
+  add column if not exists idempotency_key text collate "C",
+  add column if not exists paid_by public.export_payment,
+  add column if not exists seq bigint;
+
+comment on column public.exports.user_id is
+  'Who asked for it; null where it was not made by consume_credit_and_create_export.';
+comment on column public.exports.layer_ids is
+  'Which layers; null for all.';
+comment on column public.exports.idempotency_key is
+  'The caller''s name for the operation, 1 to 255 characters, once a user; a replay answers with this row.';
+comment on column public.exports.paid_by is
+  'What it was paid with; null where it was not made by consume_credit_and_create_export.';
+comment on column public.exports.seq is
+  'The ledger row that paid for it, null unless paid with credits: refund_consumption_for takes it when the work fails.';
+
+do $$
+begin
+  if not credits_private.is_adopted('public.exports') then
+    alter table public.exports alter column project_id set not null;
+    alter table public.exports alter column type set not null;
+    comment on table public.exports is
+      'What was asked for of a project, and what it was paid with. Users read and delete those of their own projects.';
+    comment on column public.exports.id is
+      'The name of the export.';
+    comment on column public.exports.project_id is
+      'The project that it shows.';
+    comment on column public.exports.type is
+      'What it is to become, in the words of the application: 1 to 100 characters.';
+    comment on column public.exports.status is
+      'Where the work stands, in the words of the application: pending at first.';
+    comment on column public.exports.error_message is
+      'Why the work failed.';
+    comment on column public.exports.options is
+      'A JSON object of the caller''s, up to 4 kB.';
+    comment on column public.exports.asset_path is
+      'What came of it, as a path in storage; written by services.';
+    comment on column public.exports.asset_url is
+      'What came of it, as an address; written by services.';
+    comment on column public.exports.created_at is
+      'When it was asked for.';
+    comment on column public.exports.updated_at is
+      'When it was last changed.';
+    revoke all on table public.exports from public, anon, authenticated, service_role;
+  end if;
+end;
+$$;
+
+alter table public.exports enable row level security;
+
+grant select, delete on table public.exports to authenticated;
+grant select, insert, update, delete on table public.exports to service_role;
+
+create unique index exports_idempotency_key on public.exports (user_id, idempotency_key);
+select credits_private.add_index('public.exports', 'project_id, created_at desc');
+select credits_private.add_touch('public.exports');
+
+insert into credits_private.personal_data (relation, predicate)
+values (
+  'public.exports',
+  't.user_id = $1 or exists (select from public.projects as p where p.id = t.project_id and p.user_id = $1)'
+)
+on conflict (relation) do nothing;
+-- end
+
+-- from sql/app/tables/deleted_exports.sql
+-- deleted_exports: how many exports a user had that are gone, so that lifetime_exports does not shrink.
+--
+-- Counted by count_exports in the transaction of the deletion; gone with the account (remove_projects).
+
+create table credits_private.deleted_exports (
+  user_id uuid primary key,
+  count bigint not null
+);
+
+comment on table credits_private.deleted_exports is
+  'How many exports of a user were deleted.';
+comment on column credits_private.deleted_exports.user_id is
+  'Whose they were: the user of their project.';
+comment on column credits_private.deleted_exports.count is
+  'How many.';
+
+revoke all on table credits_private.deleted_exports from public, anon, authenticated, service_role;
+
+insert into credits_private.personal_data (relation, predicate)
+values ('credits_private.deleted_exports', 't.user_id = $1')
+on conflict (relation) do nothing;
+-- end
+
+-- from sql/app/private/create_export.sql
+-- create_export: the engine of consume_credit_and_create_export, an export and its payment in one transaction.
+--
+-- Lock, look for the key, decide: as everywhere. Whoever holds the entitlement of the setting export_entitlement pays
+-- nothing; everybody else one credit, whose ledger row has the same key and names the export. If the export cannot be
+-- inserted (a trigger of the host's refuses it, or swallows it), the credit is not taken. The project is locked against
+-- its deletion. The row is filled by assignment, which also fits an adopted table whose type is an enum.
+
+create or replace function credits_private.create_export(
+  p_user_id uuid,
+  p_project_id uuid,
+  p_type text,
+  p_options jsonb,
+  p_layer_ids uuid[],
+  p_idempotency_key text
+)
+  returns public.exports
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_new public.exports;
+  v_export public.exports;
+  v_seq bigint;
+begin
+  perform credits_private.check_entry(1, null, '{}', p_idempotency_key);
+  if (length(p_type) between 1 and 100) is not true then
+    raise exception using
+      errcode = '22023',
+      message = 'invalid_argument',
+      detail = json_build_object('argument', 'type', 'length', length(p_type)),
+      hint = 'The type of an export is a word of 1 to 100 characters.';
+  end if;
+  -- in this order, like check_entry
+  if (
+    jsonb_typeof(p_options) = 'object'
+    and pg_column_size(p_options || '{}') <= 4096
+    and not jsonb_path_exists(p_options, '$.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))')
+    and octet_length(p_options::pg_catalog.text) <= 16384
+  ) is not true then
+    raise exception using
+      errcode = '22023',
+      message = 'invalid_argument',
+      detail = json_build_object('argument', 'options'),
+      hint = 'Options are a JSON object of at most 4 kB that prints to at most 16 kB, with numbers up to 1e308.';
+  end if;
+  if p_layer_ids is not null and (array_ndims(p_layer_ids) = 1 and cardinality(p_layer_ids) <= 1000) is not true then
+    raise exception using
+      errcode = '22023',
+      message = 'invalid_argument',
+      detail = json_build_object('argument', 'layer_ids', 'length', cardinality(p_layer_ids)),
+      hint = 'Name 1 to 1000 layers, or none for all.';
+  end if;
+
+  perform credits_private.lock_account(p_user_id);
+  v_new.project_id := p_project_id;
+  v_new.type := p_type;
+  v_new.options := p_options;
+  v_new.layer_ids := p_layer_ids;
+  select e.* into v_export
+  from public.exports as e
+  where e.user_id = p_user_id and e.idempotency_key = p_idempotency_key;
+  if found then
+    if (v_export.project_id, v_export.type, v_export.options, v_export.layer_ids)
+      is distinct from (v_new.project_id, v_new.type, v_new.options, v_new.layer_ids)
+    then
+      perform credits_private.refuse_key(p_idempotency_key, v_export.seq);
+    end if;
+    return v_export;
+  end if;
+  select t.seq into v_seq
+  from public.credit_transactions as t
+  where t.user_id = p_user_id and t.idempotency_key = p_idempotency_key;
+  if v_seq is not null or exists (
+    select from public.credit_holds as h where h.user_id = p_user_id and h.idempotency_key = p_idempotency_key
+  ) then
+    perform credits_private.refuse_key(p_idempotency_key, v_seq);
+  end if;
+
+  perform from public.projects as p where p.id = p_project_id and p.user_id = p_user_id for key share;
+  if not found then
+    raise exception using
+      errcode = 'PT404',
+      message = 'project_not_found',
+      detail = json_build_object('project_id', p_project_id),
+      hint = 'This user has no such project.';
+  end if;
+  if exists (
+    select
+    from unnest(p_layer_ids) as l (id)
+    where not exists (select from public.project_layers as y where y.id = l.id and y.project_id = p_project_id)
+  ) then
+    raise exception using
+      errcode = '22023',
+      message = 'invalid_argument',
+      detail = json_build_object('argument', 'layer_ids'),
+      hint = 'Each of the layers is one of this project.';
+  end if;
+
+  v_new.id := gen_random_uuid();
+  v_new.paid_by := 'entitlement';
+  if not credits_private.read_entitlement(
+    p_user_id,
+    (select s.value from credits_private.settings as s where s.name = 'export_entitlement')
+  ) then
+    v_new.paid_by := 'credits';
+    v_new.seq := (
+      credits_private.spend(
+        p_user_id, 1, 'Export', jsonb_build_object('project_id', p_project_id, 'export_id', v_new.id), p_idempotency_key
+      )
+    ).seq;
+  end if;
+  insert into public.exports as e (id, project_id, type, options, user_id, layer_ids, idempotency_key, paid_by, seq)
+  values (
+    v_new.id, v_new.project_id, v_new.type, v_new.options, p_user_id, v_new.layer_ids, p_idempotency_key, v_new.paid_by,
+    v_new.seq
+  )
+  returning e.* into strict v_export;
+  return v_export;
+end;
+$$;
+
+comment on function credits_private.create_export(uuid, uuid, text, jsonb, uuid[], text) is
+  'Makes an export and takes a credit for it, or notes the entitlement that includes it. Raises PT402 insufficient_credits, PT404 account_not_found or project_not_found, PT410 account_closed, PT422 idempotency_key_reused and 22023.';
+
+revoke all on function credits_private.create_export(uuid, uuid, text, jsonb, uuid[], text)
+  from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/app/private/read_stats.sql
+-- read_stats: the figures of get_user_stats. Writes nothing.
+
+create or replace function credits_private.read_stats(p_user_id uuid)
+  returns public.user_stats
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_account public.user_credits := credits_private.read_account(p_user_id);
+  v_stats public.user_stats;
+begin
+  select count(*) into v_stats.projects from public.projects as p where p.user_id = p_user_id;
+  select count(*) into v_stats.exports
+  from public.projects as p
+  join public.exports as e on e.project_id = p.id
+  where p.user_id = p_user_id;
+  v_stats.lifetime_exports := v_stats.exports + coalesce(
+    (select d.count from credits_private.deleted_exports as d where d.user_id = p_user_id), 0
+  );
+  v_stats.account_age := (select credits_private.now() - u.created_at from auth.users as u where u.id = p_user_id);
+  v_stats.credits := v_account.credits_remaining;
+  return v_stats;
+end;
+$$;
+
+comment on function credits_private.read_stats(uuid) is
+  'Projects, exports, age of the account and balance of a user. Raises PT404 account_not_found.';
+
+revoke all on function credits_private.read_stats(uuid) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/app/private/write_profiles.sql
+-- write_profiles: makes the profiles of users who were there before, a batch at a time.
+--
+-- Called by credits-db push in transactions of its own and by the migration for whoever is left. Takes the next p_limit
+-- users without a profile after the id p_from, and says with which id to go on. Where the host makes its own
+-- profiles (there is no trigger write_profile) there is nothing to do. What a constraint of the host's refuses is left out.
+
+create or replace function credits_private.write_profiles(
+  p_from uuid,
+  p_limit integer
+)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_users pg_catalog.uuid[];
+begin
+  if not exists (
+    select
+    from pg_catalog.pg_trigger as t
+    where t.tgrelid = 'auth.users'::pg_catalog.regclass and t.tgfoid = 'credits_private.write_profile()'::pg_catalog.regprocedure
+  ) then
+    return null;
+  end if;
+  v_users := array(
+    select u.id
+    from auth.users as u
+    where u.id > p_from
+      and u.deleted_at is null
+      and not exists (select from public.profiles as p where p.id = u.id)
+    order by u.id
+    limit p_limit
+    for key share of u
+  );
+  begin
+    insert into public.profiles (id, email)
+    select u.id, u.email
+    from auth.users as u
+    where u.id = any (v_users)
+    on conflict do nothing;
+  exception
+    when integrity_constraint_violation then
+      raise warning 'credits-db: profiles takes no row of just id and email, so users without one stay so (%)', sqlerrm;
+  end;
+  return v_users[cardinality(v_users)];
+end;
+$$;
+
+comment on function credits_private.write_profiles(uuid, integer) is
+  'Makes profiles for the next p_limit users who have none, after the id p_from. Returns the last of them, to go on with; null when nobody was left.';
+
+revoke all on function credits_private.write_profiles(uuid, integer) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/app/fields/credits.sql
+-- credits: a computed field of profiles, the balance now.
+--
+-- What has fallen due is counted, like get_user_credits. For that it asks whichever of the two reads the caller may
+-- execute, and is null for a profile whose balance the caller may not read (hosts have profiles that all may see).
+-- select=id,credits through PostgREST, p.credits in SQL.
+
+create or replace function public.credits(profile public.profiles)
+  returns bigint
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_account public.user_credits;
+begin
+  if has_function_privilege('public.get_user_credits_for(uuid)', 'execute') then
+    v_account := public.get_user_credits_for(profile.id);
+  elsif profile.id = auth.uid() then
+    v_account := credits_private.get_user_credits();
+  end if;
+  return v_account.credits_remaining;
+end;
+$$;
+
+comment on function public.credits(public.profiles) is
+  'Computed field: the balance of the user now, what has fallen due included; null for somebody else''s.';
+
+revoke all on function public.credits(public.profiles) from public, anon, authenticated, service_role;
+grant execute on function public.credits(public.profiles) to authenticated, service_role;
+-- end
+
+-- from sql/app/views/users.sql
+-- users: id, address and balance of every user whom the reader may see, from their profiles.
+--
+-- A face of profiles, with the rights of whoever reads. Where a relation of this name is here already, it stays.
+
+do $$
+begin
+  if to_regclass('public.users') is not null then
+    insert into credits_private.adopted_relations (relation) values ('public.users') on conflict (relation) do nothing;
+    raise notice 'credits-db: public.users is there already and stays as it is; the view of this name is not made.';
+  else
+    create view public.users with (security_invoker = true) as
+    select p.id, p.email, public.credits(p) as credits_balance
+    from public.profiles as p;
+
+    comment on view public.users is
+      'Id, address and balance of users, from their profiles. Users see themselves.';
+    comment on column public.users.id is
+      'The user, as in auth.users.';
+    comment on column public.users.email is
+      'Their address, or null.';
+    comment on column public.users.credits_balance is
+      'Their balance now, in credits, what has fallen due included.';
+
+    revoke all on table public.users from public, anon, authenticated, service_role;
+    grant select on table public.users to authenticated, service_role;
+  end if;
+end;
+$$;
+-- end
+
+-- from sql/app/rpc/consume_credit_and_create_export.sql
+-- consume_credit_and_create_export: the signed-in user asks for an export and pays for it, in one transaction.
+
+create or replace function credits_private.consume_credit_and_create_export(
+  p_project_id uuid,
+  p_type text,
+  p_options jsonb,
+  p_layer_ids uuid[],
+  p_idempotency_key text
+)
+  returns public.exports
+  language plpgsql
+  volatile
+  security definer
+  set search_path = ''
+as $$
+begin
+  return credits_private.create_export(
+    credits_private.current_user_id(), p_project_id, p_type, p_options, p_layer_ids, p_idempotency_key
+  );
+end;
+$$;
+
+comment on function credits_private.consume_credit_and_create_export(uuid, text, jsonb, uuid[], text) is
+  'The body of public.consume_credit_and_create_export: the same for the user of the token, with definer rights.';
+
+revoke all on function credits_private.consume_credit_and_create_export(uuid, text, jsonb, uuid[], text)
+  from public, anon, authenticated, service_role;
+grant execute on function credits_private.consume_credit_and_create_export(uuid, text, jsonb, uuid[], text) to authenticated;
+
+create or replace function public.consume_credit_and_create_export(
+  project_id uuid,
+  type text,
+  options jsonb default '{}',
+  layer_ids uuid[] default null,
+  idempotency_key text default null
+)
+  returns public.exports
+  language plpgsql
+  volatile
+  security invoker
+  set search_path = ''
+as $$
+begin
+  return credits_private.consume_credit_and_create_export(project_id, type, options, layer_ids, idempotency_key);
+end;
+$$;
+
+comment on function public.consume_credit_and_create_export(uuid, text, jsonb, uuid[], text) is
+  'Make an export of your project and pay one credit, or nothing with the entitlement that includes it (paid_by says which). layer_ids: null for all. Returns the export; the same idempotency_key returns the same export again. Raises PT401 not_authenticated, PT402 insufficient_credits, PT404 account_not_found or project_not_found, PT410 account_closed, PT422 idempotency_key_reused, 22023 invalid_idempotency_key or invalid_argument.';
+
+revoke all on function public.consume_credit_and_create_export(uuid, text, jsonb, uuid[], text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.consume_credit_and_create_export(uuid, text, jsonb, uuid[], text) to authenticated;
+-- end
+
+-- from sql/app/rpc/consume_credit_and_create_export_for.sql
+-- consume_credit_and_create_export_for: a service makes an export for a user, who pays for it.
+
+create or replace function public.consume_credit_and_create_export_for(
+  user_id uuid,
+  project_id uuid,
+  type text,
+  options jsonb default '{}',
+  layer_ids uuid[] default null,
+  idempotency_key text default null
+)
+  returns public.exports
+  language plpgsql
+  volatile
+  security definer
+  set search_path = ''
+as $$
+begin
+  return credits_private.create_export(user_id, project_id, type, options, layer_ids, idempotency_key);
+end;
+$$;
+
+comment on function public.consume_credit_and_create_export_for(uuid, uuid, text, jsonb, uuid[], text) is
+  'Make an export of a project of a user, who pays one credit, or nothing with the entitlement that includes it (paid_by says which). Returns the export; the same idempotency_key returns the same export again. Raises PT401 not_authenticated for a null user_id, PT402 insufficient_credits, PT404 account_not_found or project_not_found, PT410 account_closed, PT422 idempotency_key_reused, 22023 invalid_idempotency_key or invalid_argument.';
+
+revoke all on function public.consume_credit_and_create_export_for(uuid, uuid, text, jsonb, uuid[], text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.consume_credit_and_create_export_for(uuid, uuid, text, jsonb, uuid[], text) to service_role;
+-- end
+
+-- from sql/app/rpc/get_user_stats.sql
+-- get_user_stats: the figures of the signed-in user, for a settings screen. Writes nothing, so it also answers a GET.
+
+create or replace function credits_private.get_user_stats()
+  returns public.user_stats
+  language plpgsql
+  stable
+  security definer
+  set search_path = ''
+as $$
+begin
+  return credits_private.read_stats(credits_private.current_user_id());
+end;
+$$;
+
+comment on function credits_private.get_user_stats() is
+  'The body of public.get_user_stats: the same for the user of the token, with definer rights.';
+
+revoke all on function credits_private.get_user_stats() from public, anon, authenticated, service_role;
+grant execute on function credits_private.get_user_stats() to authenticated;
+
+create or replace function public.get_user_stats()
+  returns public.user_stats
+  language plpgsql
+  stable
+  security invoker
+  set search_path = ''
+as $$
+begin
+  return credits_private.get_user_stats();
+end;
+$$;
+
+comment on function public.get_user_stats() is
+  'Projects, exports, exports ever made, age of the account and balance of the signed-in user; writes nothing. Raises PT401 not_authenticated and PT404 account_not_found.';
+
+revoke all on function public.get_user_stats() from public, anon, authenticated, service_role;
+grant execute on function public.get_user_stats() to authenticated;
+-- end
+
+-- from sql/app/rpc/get_user_stats_for.sql
+-- get_user_stats_for: the figures of a user, asked by a service. Writes nothing.
+
+create or replace function public.get_user_stats_for(
+  user_id uuid
+)
+  returns public.user_stats
+  language plpgsql
+  stable
+  security definer
+  set search_path = ''
+as $$
+begin
+  return credits_private.read_stats(user_id);
+end;
+$$;
+
+comment on function public.get_user_stats_for(uuid) is
+  'Projects, exports, exports ever made, age of the account and balance of a user; writes nothing. Raises PT404 account_not_found.';
+
+revoke all on function public.get_user_stats_for(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.get_user_stats_for(uuid) to service_role;
+-- end
+
+-- from sql/app/triggers/remove_files.sql
+-- remove_files: what lies in storage for a row that was deleted is queued for removal, in the same transaction.
+--
+-- Whatever deletes the row: its user, a cascade, a deletion of the account. The trigger says which columns are paths. The
+-- items name nobody, and a path that waits already is not queued again. No object in storage has a longer name than
+-- 1024 bytes. After the deletion, because a trigger of the host's may call it off.
+
+create or replace function credits_private.remove_files()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_row pg_catalog.jsonb := to_jsonb(old);
+  v_now pg_catalog.timestamptz := credits_private.now();
+begin
+  insert into credits_private.outbox (kind, payload, created_at, claimable_at)
+  select distinct 'remove_file', jsonb_build_object('path', v_row ->> a.name), v_now, v_now
+  from unnest(tg_argv) as a (name)
+  where octet_length(v_row ->> a.name) between 1 and 1024
+  on conflict do nothing;
+  return null;
+end;
+$$;
+
+comment on function credits_private.remove_files() is
+  'Trigger after delete: queues the files that the row named, in the columns that the trigger names.';
+
+revoke all on function credits_private.remove_files() from public, anon, authenticated, service_role;
+
+create or replace trigger remove_files
+  after delete on public.projects
+  for each row
+  execute function credits_private.remove_files('source_image_path', 'manifest_path', 'thumbnail_path');
+
+create or replace trigger remove_files
+  after delete on public.project_layers
+  for each row
+  execute function credits_private.remove_files('png_path');
+
+create or replace trigger remove_files
+  after delete on public.exports
+  for each row
+  execute function credits_private.remove_files('asset_path');
+
+comment on trigger remove_files on public.projects is
+  'The files of a project go after it.';
+comment on trigger remove_files on public.project_layers is
+  'The picture of a layer goes after it.';
+comment on trigger remove_files on public.exports is
+  'What came of an export goes after it.';
+-- end
+
+-- from sql/app/triggers/count_exports.sql
+-- count_exports: exports that are deleted still count in lifetime_exports.
+--
+-- A project counts its exports before it goes, since they go with it and no longer know whose they were; an export that
+-- is deleted by itself counts for the user of its project. Nothing is counted for a user who is gone: the counter would
+-- outlive them.
+
+create or replace function credits_private.count_exports()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_user pg_catalog.uuid;
+  v_count bigint := 1::bigint;
+begin
+  if tg_when = 'BEFORE' then
+    v_user := old.user_id;
+    select count(*) into v_count from public.exports as e where e.project_id = old.id;
+  else
+    select p.user_id into v_user from public.projects as p where p.id = old.project_id;
+  end if;
+  insert into credits_private.deleted_exports as d (user_id, count)
+  select u.id, v_count
+  from auth.users as u
+  where u.id = v_user and v_count > 0
+  on conflict (user_id) do update set count = d.count + excluded.count;
+  return old;
+end;
+$$;
+
+comment on function credits_private.count_exports() is
+  'Trigger on exports after, and on projects before a deletion: counts the exports that go, for the user of the project.';
+
+revoke all on function credits_private.count_exports() from public, anon, authenticated, service_role;
+
+create or replace trigger count_exports
+  before delete on public.projects
+  for each row
+  execute function credits_private.count_exports();
+
+create or replace trigger count_exports
+  after delete on public.exports
+  for each row
+  execute function credits_private.count_exports();
+
+comment on trigger count_exports on public.projects is
+  'The exports of a project are counted before they go with it.';
+comment on trigger count_exports on public.exports is
+  'An export that goes by itself is counted.';
+-- end
+
 -- check: every table of the app has row level security
 do $$
 begin

@@ -409,11 +409,11 @@ comment on type public.outbox_item is
 comment on column public.outbox_item.id is
   'What ack_outbox takes.';
 comment on column public.outbox_item.kind is
-  'What to do: low_balance.';
+  'What to do: low_balance or remove_file.';
 comment on column public.outbox_item.user_id is
-  'Whom it is about.';
+  'Whom it is about; null for remove_file.';
 comment on column public.outbox_item.payload is
-  'low_balance: {"credits_remaining": 2, "alert_below": 5, "seq": 7}, the balance after the spend of ledger row seq.';
+  'low_balance: {"credits_remaining": 2, "alert_below": 5, "seq": 7}, the balance after the spend of ledger row seq. remove_file: {"path": "ada/cat.png"}, which no row names any more.';
 comment on column public.outbox_item.attempts is
   'How often it was claimed, this time included.';
 comment on column public.outbox_item.created_at is
@@ -722,6 +722,32 @@ comment on function credits_private.repoint(regclass, name, regclass) is
   'Makes the one foreign key of a column lead to the id of a table, on delete cascade. Existing rows are not looked at.';
 
 revoke all on function credits_private.repoint(regclass, name, regclass) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/tables/personal_data.sql
+-- personal_data: where rows of a user are, one row a table.
+--
+-- What a deletion counts and what a user may ask to have is read from here. A host may add tables of its own.
+
+create table credits_private.personal_data (
+  relation text primary key,
+  predicate text not null,
+  concealed text[] not null default '{}',
+  is_erased boolean not null default true
+);
+
+comment on table credits_private.personal_data is
+  'Where rows of a user are, one row a table.';
+comment on column credits_private.personal_data.relation is
+  'The table, with its schema.';
+comment on column credits_private.personal_data.predicate is
+  'Which of its rows t are a user''s: SQL, with the user as $1 and their address or null as $2.';
+comment on column credits_private.personal_data.concealed is
+  'Columns that an export leaves out.';
+comment on column credits_private.personal_data.is_erased is
+  'Whether its rows go with the account.';
+
+revoke all on table credits_private.personal_data from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/tables/settings.sql
@@ -1662,12 +1688,12 @@ revoke all on table credits_private.due_accounts from public, anon, authenticate
 --
 -- Written in the transaction of what happened. A worker claims items for a while (claim_outbox) and removes them
 -- when the work is done (ack_outbox); the items of one that died are handed out again. Items about a user go with
--- the account.
+-- the account; files that are to be removed name nobody, and a path waits once.
 
 create table credits_private.outbox (
   id uuid not null default gen_random_uuid(),
   kind text not null,
-  user_id uuid not null,
+  user_id uuid,
   payload jsonb not null,
   -- squawk-ignore prefer-bigint-over-int
   attempts integer not null default 0,
@@ -1678,15 +1704,16 @@ create table credits_private.outbox (
 
 create index outbox_claimable_at on credits_private.outbox (claimable_at);
 create index outbox_user_id on credits_private.outbox (user_id);
+create unique index outbox_path on credits_private.outbox ((payload ->> 'path')) where kind = 'remove_file';
 
 comment on table credits_private.outbox is
   'What happened here and somebody outside should act on, until they say that they did.';
 comment on column credits_private.outbox.id is
   'What ack_outbox takes.';
 comment on column credits_private.outbox.kind is
-  'What to do: low_balance.';
+  'What to do: low_balance or remove_file.';
 comment on column credits_private.outbox.user_id is
-  'Whom it is about.';
+  'Whom it is about; null for remove_file.';
 comment on column credits_private.outbox.payload is
   'The figures, by kind (outbox_item).';
 comment on column credits_private.outbox.attempts is

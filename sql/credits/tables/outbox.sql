@@ -2,12 +2,12 @@
 --
 -- Written in the transaction of what happened. A worker claims items for a while (claim_outbox) and removes them
 -- when the work is done (ack_outbox); the items of one that died are handed out again. Items about a user go with
--- the account.
+-- the account; files that are to be removed name nobody, and a path waits once.
 
 create table credits_private.outbox (
   id uuid not null default gen_random_uuid(),
   kind text not null,
-  user_id uuid not null,
+  user_id uuid,
   payload jsonb not null,
   -- squawk-ignore prefer-bigint-over-int
   attempts integer not null default 0,
@@ -18,15 +18,16 @@ create table credits_private.outbox (
 
 create index outbox_claimable_at on credits_private.outbox (claimable_at);
 create index outbox_user_id on credits_private.outbox (user_id);
+create unique index outbox_path on credits_private.outbox ((payload ->> 'path')) where kind = 'remove_file';
 
 comment on table credits_private.outbox is
   'What happened here and somebody outside should act on, until they say that they did.';
 comment on column credits_private.outbox.id is
   'What ack_outbox takes.';
 comment on column credits_private.outbox.kind is
-  'What to do: low_balance.';
+  'What to do: low_balance or remove_file.';
 comment on column credits_private.outbox.user_id is
-  'Whom it is about.';
+  'Whom it is about; null for remove_file.';
 comment on column credits_private.outbox.payload is
   'The figures, by kind (outbox_item).';
 comment on column credits_private.outbox.attempts is

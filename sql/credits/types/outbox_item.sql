@@ -15,11 +15,11 @@ comment on type public.outbox_item is
 comment on column public.outbox_item.id is
   'What ack_outbox takes.';
 comment on column public.outbox_item.kind is
-  'What to do: low_balance.';
+  'What to do: low_balance or remove_file.';
 comment on column public.outbox_item.user_id is
-  'Whom it is about.';
+  'Whom it is about; null for remove_file.';
 comment on column public.outbox_item.payload is
-  'low_balance: {"credits_remaining": 2, "alert_below": 5, "seq": 7}, the balance after the spend of ledger row seq.';
+  'low_balance: {"credits_remaining": 2, "alert_below": 5, "seq": 7}, the balance after the spend of ledger row seq. remove_file: {"path": "ada/cat.png"}, which no row names any more.';
 comment on column public.outbox_item.attempts is
   'How often it was claimed, this time included.';
 comment on column public.outbox_item.created_at is
