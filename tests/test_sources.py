@@ -200,10 +200,11 @@ def test_s0_projects_fk_references_auth_users_with_cascade(host: Host, user: UUI
 
 
 def test_s1_credit_transaction_model_has_from_json_and_to_json(host: Host, user: UUID) -> None:
-    row = Client(host).as_user(user).consume_credit(2, "Export", {"project_id": "p", "export_id": "e"})
+    about = {"project_id": "p", "export_id": "e"}
+    row = Client(host).as_user(user).consume_credit(2, description="Export", metadata=about)
     assert CreditTransaction.from_json(json.loads(json.dumps(row.to_json()))) == row
     fields = (row.user_id, row.type, row.amount, row.balance_after, row.description, row.metadata)
-    assert fields == (user, "consumption", -2, 1, "Export", {"project_id": "p", "export_id": "e"})
+    assert fields == (user, "consumption", -2, 1, "Export", about)
     assert row.id == f"{user}/{row.seq}"
     assert abs(row.created_at - datetime.now(UTC)) < timedelta(minutes=5)
 
@@ -238,7 +239,7 @@ def test_s1_service_fetches_the_history_newest_first_50_by_default(host: Host, u
         Client(host).add_credits_for(user, 1)
     rows = Client(host).as_user(user).get_transaction_history()
     assert [row.seq for row in rows] == list(range(61, 11, -1))
-    assert [row.seq for row in Client(host).as_user(user).get_transaction_history(2, 3)] == [2, 1]
+    assert [row.seq for row in Client(host).as_user(user).get_transaction_history(2, before_seq=3)] == [2, 1]
 
 
 def test_s1_a_failed_consumption_changes_nothing(host: Host, user: UUID) -> None:
@@ -371,6 +372,7 @@ def test_s2_requirements_9_1_9_2_9_3_the_history_of_one_user_comes_from_an_index
 ) -> None:
     insert = "insert into public.credit_transactions (user_id, type, amount) select %s, 'bonus', 1"
     host.execute(f"{insert} from generate_series(1, 2000)".encode(), [user])
+    host.execute("set local enable_sort = off")  # the figures of a table that is not committed are guesses
     plan = host.execute(
         "explain select * from public.credit_transactions where user_id = %s order by seq desc limit 50", [user]
     ).fetchall()
