@@ -440,7 +440,7 @@ def test_s3_ac4_users_read_only_their_own_balance(host: Host, user: UUID, other:
 
 def test_s3_types_are_generated_from_the_schema() -> None:
     text = (ROOT / "types" / "database.ts").read_text()
-    assert all(f"      {name}: {{" in text for name in ("user_credits", "credit_transactions", "purchase_transactions"))
+    assert all(f'"{name}": {{' in text for name in ("user_credits", "credit_transactions", "purchase_transactions"))
 
 
 # s4: unit tests, integration tests and anti-patterns -----------------------------------------------------------------
