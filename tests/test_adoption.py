@@ -328,8 +328,8 @@ def test_descriptions_are_cut_and_metadata_kept_where_it_is_an_object_within_lim
             assert metadata == (row["metadata"] if fits else {})
 
 
-def test_the_purchases_of_before_are_purchases(templates: Templates, flavour: str) -> None:
-    with templates.clone(flavour, pushed=False) as database:
+def test_the_purchases_of_before_are_purchases(templates: Templates) -> None:
+    with templates.clone("supabase", pushed=False) as database:
         before = settle(database, "s0")
         push(database)
         with database.connect() as connection:
@@ -377,8 +377,8 @@ def test_the_purchases_of_before_are_purchases(templates: Templates, flavour: st
             assert_books_add_up(connection)
 
 
-def test_a_late_event_of_an_old_purchase_is_not_credited_again(templates: Templates, flavour: str) -> None:
-    with templates.clone(flavour, pushed=False) as database:
+def test_a_late_event_of_an_old_purchase_is_not_credited_again(templates: Templates) -> None:
+    with templates.clone("supabase", pushed=False) as database:
         settle(database, "s0")
         push(database)
         with database.connect() as connection:
@@ -538,8 +538,8 @@ def test_the_table_users_is_still_moved_by_its_own_trigger(adopted: Adopted, hos
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_spend_between_two_migrations_sees_the_old_balance(templates: Templates, flavour: str, source: str) -> None:
-    with templates.clone(flavour, pushed=False) as database:
+def test_a_spend_between_two_migrations_sees_the_old_balance(templates: Templates, source: str) -> None:
+    with templates.clone("supabase", pushed=False) as database:
         settle(database, source)
         push(database, to="0002_join_auth")
         with database.connect() as connection:
@@ -575,7 +575,7 @@ def test_a_spend_while_the_import_runs_sees_the_old_balance(
             assert_books_add_up(application)
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", ["s0", "s2"])
 def test_a_push_that_is_killed_again_and_again_ends_like_one_that_is_not(
     templates: Templates, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
@@ -621,20 +621,21 @@ def pushed_through(database: Database, lives: Iterator[bool]) -> bool:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_plan_says_what_is_adopted_and_changes_nothing(empty: Database, source: str, run: Run) -> None:
-    before = settle(empty, source)
-    with migrations.connect(empty.dsn()) as connection:
-        steps = migrations.plan(connection, APP)
-    assert {step.action for step in steps} <= {"adopt", "leave"}
-    named = " ".join(step.object for step in steps)
-    assert all(table in named for table in before.rows), named
-    shown = run("push", "--plan", "--with", "app", "--db-url", empty.dsn())
-    assert shown.code == 0, shown.err
-    for step in steps:
-        assert step.object in shown.out
-    with empty.connect() as connection:
-        assert picture(connection) == before
-        assert connection.execute("select to_regnamespace('credits_private')").fetchone() == (None,)
+def test_a_plan_says_what_is_adopted_and_changes_nothing(templates: Templates, source: str, run: Run) -> None:
+    with templates.clone("supabase", pushed=False) as database:
+        before = settle(database, source)
+        with migrations.connect(database.dsn()) as connection:
+            steps = migrations.plan(connection, APP)
+        assert {step.action for step in steps} <= {"adopt", "leave"}
+        named = " ".join(step.object for step in steps)
+        assert all(table in named for table in before.rows), named
+        shown = run("push", "--plan", "--with", "app", "--db-url", database.dsn())
+        assert shown.code == 0, shown.err
+        for step in steps:
+            assert step.object in shown.out
+        with database.connect() as connection:
+            assert picture(connection) == before
+            assert connection.execute("select to_regnamespace('credits_private')").fetchone() == (None,)
 
 
 def test_a_plan_for_a_database_with_nothing_in_the_way_is_empty(empty: Database, database: Database) -> None:
@@ -702,12 +703,12 @@ REFUSED = {
         "public.user_credits", "",
     ),
     "a function of our name": (
-        "s4", DELETE_USER_ACCOUNT, "public.delete_user_account()",
+        "s4", DELETE_USER_ACCOUNT, "public.delete_user_account",
         "alter function public.delete_user_account() rename to",
     ),
     "a function of our name with arguments": (
         "s3", "create function public.consume_credit(p_user_id uuid, p_amount integer) returns boolean"
-        " language sql as 'select true'", "public.consume_credit(uuid, integer)",
+        " language sql as 'select true'", "public.consume_credit",
         "alter function public.consume_credit(uuid, integer) rename to",
     ),
     "a view of a table's name": (
@@ -722,9 +723,9 @@ REFUSED = {
         "s1", "create table public.purchase_transactions (number serial primary key, what text)",
         "public.purchase_transactions", "",
     ),
-    "a project with params of another type": (
-        "s4", "alter table public.projects alter params drop default, alter params type text",
-        "public.projects", "params",
+    "exports with options of another type": (
+        "s4", "alter table public.exports alter options drop default, alter options type text",
+        "public.exports", "options",
     ),
 }  # fmt: skip
 
@@ -757,21 +758,21 @@ def test_what_cannot_be_adopted_is_refused_with_a_remedy(templates: Templates, r
 
 def test_all_that_is_refused_is_said_at_once(templates: Templates) -> None:
     with templates.clone("plain", pushed=False) as database:
-        settle(database, "s4", DELETE_USER_ACCOUNT, REFUSED["a project with params of another type"][1])
+        settle(database, "s4", DELETE_USER_ACCOUNT, REFUSED["exports with options of another type"][1])
         with pytest.raises(migrations.Refusal) as refusal:
             push(database, more=APP)
-        assert "public.delete_user_account()" in str(refusal.value)
-        assert "public.projects" in str(refusal.value)
+        assert "public.delete_user_account" in str(refusal.value)
+        assert "public.exports" in str(refusal.value)
 
 
 def test_the_app_is_planned_only_where_it_is_asked_for(templates: Templates) -> None:
     with templates.clone("plain", pushed=False) as database:
-        settle(database, "s4", REFUSED["a project with params of another type"][1])
+        settle(database, "s4", REFUSED["exports with options of another type"][1])
         push(database)
         with migrations.connect(database.dsn()) as connection:
             assert migrations.plan(connection) == []
             before = everything(connection)
-            with pytest.raises(migrations.Refusal, match="params"):
+            with pytest.raises(migrations.Refusal, match="options"):
                 migrations.push(connection, more=APP)
             assert everything(connection) == before
 
