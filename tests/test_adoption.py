@@ -579,7 +579,7 @@ def test_a_spend_while_the_import_runs_sees_the_old_balance(
 def test_a_push_that_is_killed_again_and_again_ends_like_one_that_is_not(
     templates: Templates, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
-    monkeypatch.setattr(migrations, "BATCH", 3)
+    monkeypatch.setattr(migrations, "BATCH", 5)
     ends = list[tuple[object, ...]]()
     for lives in (itertools.repeat(False), itertools.chain(itertools.repeat(True, 30), itertools.repeat(False))):
         with templates.clone("plain", pushed=False) as database:
