@@ -306,7 +306,12 @@ def secret_set(
 @secret.command("list")
 def secret_list(db_url: DbUrl = None, use_local: Local = False, as_json: AsJson = False) -> None:
     """Show which secrets are set, since when and until when, never their values."""
-    query = "select s.name, s.added_at, s.valid_until from credits_private.secrets as s order by s.name, s.added_at"
+    query = """
+        select s.name, s.added_at, s.valid_until
+        from credits_private.secrets as s
+        where s.name <> 'identity_key'
+        order by s.name, s.added_at
+    """
     with database(db_url, use_local) as connection:
         found = _rows(connection, query)
     if as_json:

@@ -158,8 +158,10 @@ def test_a_push_that_waits_for_a_long_transaction_lets_sign_ups_through(live: Da
         with host.transaction():
             host.execute("update auth.users set email = null where id = %s", [application.users[0]])
             pusher.start()
-            time.sleep(4)
             with live.connect() as connection:
+                while not migrations.history(connection):
+                    time.sleep(0.05)
+                time.sleep(2)
                 assert len(migrations.history(connection)) == 1
             assert done["sign-up"]
         pusher.join()

@@ -23,7 +23,6 @@ EVERYWHERE = [  # also true of the track app
         "definer_functions_belong_to_the_owner",
         "every_object_has_a_comment",
         "functions_pin_their_search_path",
-        "nothing_in_public_goes_around_row_security",
         "the_private_schema_is_closed",
     )
 ]

@@ -967,7 +967,8 @@ comment on trigger remove_files on public.exports is
 --
 -- A project counts its exports before it goes, since they go with it and no longer know whose they were; an export that
 -- is deleted by itself counts for the user of its project. Nothing is counted for a user who is gone: the counter would
--- outlive them.
+-- outlive them. For that the user is shared, so that one who is just going waits (or, having come first, meets this in a
+-- deadlock; Postgres ends one of the two).
 
 create or replace function credits_private.count_exports()
   returns trigger
@@ -985,11 +986,14 @@ begin
   else
     select p.user_id into v_user from public.projects as p where p.id = old.project_id;
   end if;
-  insert into credits_private.deleted_exports as d (user_id, count)
-  select u.id, v_count
-  from auth.users as u
-  where u.id = v_user and v_count > 0
-  on conflict (user_id) do update set count = d.count + excluded.count;
+  if v_count > 0 then
+    perform from auth.users as u where u.id = v_user for key share;
+    if found then
+      insert into credits_private.deleted_exports as d (user_id, count)
+      values (v_user, v_count)
+      on conflict (user_id) do update set count = d.count + excluded.count;
+    end if;
+  end if;
   return old;
 end;
 $$;

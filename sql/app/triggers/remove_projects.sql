@@ -1,8 +1,8 @@
 -- remove_projects: what the references to auth.users cannot remove when a user goes.
 --
--- After the cascades, which Postgres runs first, by the names of its own triggers: so no deletion of an export counts
--- again what is gone. A soft deletion leaves the row in auth.users, so all that would go with it goes here. No comment
--- on the trigger: on Supabase only the owner of auth.users may write one.
+-- Projects are gone by then: Postgres runs its own triggers first, by their names. Their exports may not be, but nobody
+-- counts them any more (count_exports). A soft deletion leaves the row in auth.users, so all that would go with it goes
+-- here. No comment on the trigger: on Supabase only the owner of auth.users may write one.
 
 create or replace function credits_private.remove_projects()
   returns trigger
@@ -20,7 +20,9 @@ begin
   end if;
   delete from credits_private.deleted_exports as d where d.user_id = old.id;
   -- of a project that a service has given to somebody else
-  update public.exports as e set user_id = null where e.user_id = old.id;
+  update public.exports as e
+  set user_id = null
+  where e.user_id = old.id and exists (select from public.projects as p where p.id = e.project_id);
   return null;
 end;
 $$;

@@ -14,7 +14,7 @@ begin
     $query$
       select count(*), count(*) filter (where not u.is_anonymous and not %s)
       from auth.users as u
-      where not exists (select from public.user_credits as a where a.user_id = u.id)
+      where u.deleted_at is null and not exists (select from public.user_credits as a where a.user_id = u.id)
     $query$,
     case
       when to_regclass('credits_before.balances') is null then 'false'
