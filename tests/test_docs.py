@@ -15,15 +15,18 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from conftest import ROOT, Database, Run, assert_books_add_up
+from conftest import ROOT, Database, Run, assert_books_add_up, sign_up
 from test_readme import blocks
 
-from credits_db import Client, local
+from credits_db import Client, local, migrations
 from credits_db.webhooks import sign
 
 PLAIN = ROOT / "docs" / "plain-postgres.md"
 PURCHASES = ROOT / "docs" / "purchases.md"
 LOTS = ROOT / "docs" / "lots.md"
+APP = ROOT / "docs" / "app.md"
+ACCOUNTS = ROOT / "docs" / "accounts.md"
+EXISTING = ROOT / "docs" / "existing.md"
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +222,80 @@ def test_credits_live_as_written(
 
 def test_every_block_of_the_document_about_lots_has_a_language_that_is_run() -> None:
     assert set(re.findall(r"^```(\w+)$", LOTS.read_text(), re.MULTILINE)) == {"bash", "js", "python", "sql"}
+
+
+def test_every_block_about_the_app_accounts_and_existing_databases_is_run() -> None:
+    found = {
+        path: [len(blocks(word, path)) for word in ("bash", "js", "python", "sql")]
+        for path in (APP, ACCOUNTS, EXISTING)
+    }
+    assert found == {APP: [1, 2, 1, 0], ACCOUNTS: [0, 1, 0, 3], EXISTING: [3, 0, 0, 2]}
+    for path, counts in found.items():
+        assert len(re.findall(r"^```\w+$", path.read_text(), re.MULTILINE)) == sum(counts)
+
+
+def test_the_app_track_is_pushed_and_its_files_are_removed_as_written(
+    empty: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", empty.dsn())
+    monkeypatch.chdir(tmp_path)
+    for command in blocks("bash", APP)[0].splitlines():
+        assert run(*command.split("#")[0].split()[1:]).code == 0
+    assert len(list((tmp_path / "supabase" / "migrations").glob("*_app_*.sql"))) == 3
+    user, removed = empty.sign_up(), list[object]()
+    with empty.connect() as owner:
+        owner.execute("insert into public.projects (user_id, source_image_path) values (%s, 'ada/cat.png')", [user])
+        owner.execute("delete from public.projects where user_id = %s", [user])
+        exec(blocks("python", APP)[0], {"client": Client(owner), "remove": removed.append})
+        assert removed == ["ada/cat.png"]
+        assert Client(owner).claim_outbox() == []
+
+
+def test_what_is_held_is_handed_out_and_the_books_stay_as_written(database: Database) -> None:
+    totals, hand_out, register = blocks("sql", ACCOUNTS)
+    user = database.sign_up()
+    with database.connect() as owner:
+        owner.execute(
+            "create table public.jobs (user_id uuid references auth.users (id) on delete cascade, title text)"
+        )
+        owner.execute("insert into public.jobs values (%s, 'A film')", [user])
+        owner.execute(register.encode())
+        held = owner.execute(hand_out.replace(":user_id", f"'{user}'").encode()).fetchall()[0][0]
+        assert held["tables"]["public.jobs"] == [{"user_id": str(user), "title": "A film"}]
+        before = [owner.execute(query.encode()).fetchall() for query in totals.strip().split(";\n")]
+        assert Client(owner).delete_user_account_for(user).removed["public.jobs"] == 1
+        assert [owner.execute(query.encode()).fetchall() for query in totals.strip().split(";\n")] == before
+        assert before[0]
+
+
+def test_a_live_database_is_taken_over_and_tidied_as_written(
+    empty: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    looks, verify, imports = (block.splitlines() for block in blocks("bash", EXISTING))
+    with migrations.connect(empty.dsn()) as owner:
+        with owner.transaction():
+            migrations._prepare(owner)
+        user = sign_up(owner)
+        owner.execute("create table public.user_credits (user_id uuid primary key, credits_remaining int)")
+        owner.execute("insert into public.user_credits values (%s, 7)", [user])
+    monkeypatch.setenv("DATABASE_URL", empty.dsn())
+    monkeypatch.chdir(tmp_path)
+    for command in looks:
+        told = run(*command.split()[1:])
+        assert told.code == 0
+        assert "adopt public.user_credits: 1 balances, 7 credits in all" in told.out
+    assert run("push", "--yes").code == 0
+    assert run(*verify[0].split()[1:]).code == 0
+    with empty.connect() as owner:
+        check, tidy = (block.strip().split(";\n") for block in blocks("sql", EXISTING))
+        assert [owner.execute(query.encode()).fetchall() for query in check] == [[], [(1, 7)]]
+        for statement in tidy:
+            owner.execute(statement.encode())
+        assert run(*verify[0].split()[1:]).code == 0
+        (tmp_path / "balances.csv").write_text(f"user,amount\n{user},5\n")
+        for command in imports:
+            assert run(*command.split()[1:]).code == 0
+        client = Client(owner)
+        assert client.get_user_credits_for(user).credits_remaining == 12
+        assert client.delete_user_account_for(user).credits_written_off == 12
+        assert_books_add_up(owner)
