@@ -453,6 +453,11 @@ begin
             (%5$s)::timestamptz as last_bonus_date,
             (%6$s)::timestamptz as last_purchase_at
           from %7$s as b
+          union all
+          select p.user_id, 0::bigint, null, min(p.at), null, null
+          from credits_before.purchases as p
+          where p.user_id is not null and not exists (select from %7$s as b where %1$s = p.user_id)
+          group by p.user_id
         $$,
         v_key, v_balance, v_total,
         case when v_columns ? 'created_at' then 'b.created_at' else 'null' end,

@@ -306,15 +306,15 @@ def _line(source: str, statements: Sequence[str], failed: int, position: str | N
 
 def _welcome(connection: Connection, confirm: Callable[[str], bool]) -> int:
     """How many existing users have no account yet; asks before they get credits."""
-    row = connection.execute("select c.* from credits_private.count_unopened() as c").fetchone()
-    users, rewarded, bonus = row or (0, 0, 0)
+    row = connection.execute("select credits_private.count_unopened()").fetchone()
+    users, rewarded, bonus = (int(row[0][key]) if row else 0 for key in ("users", "rewarded", "bonus"))
     gift = f"{rewarded} existing users get {bonus} credits each as their signup bonus, {rewarded * bonus} in all."
     if rewarded and bonus and not confirm(gift):
         raise Refusal(
             f"Stopped before {_BACKFILL}; all before it is in place. To give another amount: "
             "credits-db settings set signup_bonus N, then push again."
         )
-    return int(users)
+    return users
 
 
 def _open_accounts(connection: Connection, users: int, progress: Callable[[int, int], None]) -> None:

@@ -698,7 +698,7 @@ declare
   v_found boolean := false::boolean;
 begin
   for v_key in
-    select k.conname as name, k.confrelid = p_target and k.confdeltype = 'c' as fits
+    select k.conname as key_name, k.confrelid = p_target and k.confdeltype = 'c' as fits
     from pg_catalog.pg_constraint as k
     join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and k.conkey = array[a.attnum]
     where k.conrelid = p_table and k.contype = 'f' and a.attname = p_column
@@ -707,7 +707,7 @@ begin
     if v_key.fits and not v_found then
       v_found := true;
     else
-      execute format('alter table %s drop constraint %I', p_table, v_key.name);
+      execute format('alter table %s drop constraint %I', p_table, v_key.key_name);
     end if;
   end loop;
   if not v_found then
@@ -722,69 +722,6 @@ comment on function credits_private.repoint(regclass, name, regclass) is
   'Makes the one foreign key of a column lead to the id of a table, on delete cascade. Existing rows are not looked at.';
 
 revoke all on function credits_private.repoint(regclass, name, regclass) from public, anon, authenticated, service_role;
--- end
-
--- from sql/credits/tables/personal_data.sql
--- personal_data: where something of a user stands, one row for each table that has it.
---
--- The one list behind the receipt of a deletion and behind export_user_data_for; a test fails where a column that could
--- name a user is in no table of this list. A host may add its own tables: rows with is_erased must go with the user by
--- themselves (a foreign key to auth.users, ON DELETE CASCADE), this list removes nothing.
-
-create table credits_private.personal_data (
-  relation text not null,
-  predicate text not null,
-  concealed text[] not null default '{}',
-  is_erased boolean not null default true,
-  constraint personal_data_pkey primary key (relation)
-);
-
-comment on table credits_private.personal_data is
-  'Where something of a user stands, table by table: what a receipt counts and an export shows.';
-comment on column credits_private.personal_data.relation is
-  'The table with its schema, for instance public.user_credits.';
-comment on column credits_private.personal_data.predicate is
-  'Which of its rows, as t, are of a user: SQL in which $1 is their id (uuid) and $2 their address in lowercase, or null.';
-comment on column credits_private.personal_data.concealed is
-  'Columns that an export leaves out, as patterns of LIKE: secrets, and what is about others.';
-comment on column credits_private.personal_data.is_erased is
-  'Whether these rows go with the user, and are counted in the receipt. False: the row stays and no longer names anybody.';
-
-revoke all on table credits_private.personal_data from public, anon, authenticated, service_role;
-
-insert into credits_private.personal_data (relation, predicate, concealed, is_erased)
-values
-  ('auth.users', 't.id = $1', '{%password%,%token%,%secret%}', true),
-  ('public.user_credits', 't.user_id = $1', '{}', true),
-  ('public.credit_transactions', 't.user_id = $1', '{}', true),
-  ('public.credit_holds', 't.user_id = $1', '{}', true),
-  ('public.purchase_transactions', 't.user_id = $1', '{}', true),
-  ('public.user_entitlements', 't.user_id = $1', '{}', true),
-  ('credits_private.credit_lots', 't.user_id = $1', '{}', true),
-  ('credits_private.lot_allocations', 't.user_id = $1', '{}', true),
-  ('credits_private.hold_lots', 't.user_id = $1', '{}', true),
-  ('credits_private.recurring_grants', 't.user_id = $1', '{told_to}', true),
-  ('credits_private.due_accounts', 't.user_id = $1', '{}', true),
-  ('credits_private.outbox', 't.user_id = $1', '{}', true),
-  ('credits_private.store_customers', 't.user_id = $1', '{}', true),
-  (
-    'credits_private.store_event_names',
-    't.name in ($1::pg_catalog.text, $2) or t.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)',
-    '{}', true
-  ),
-  (
-    'credits_private.store_events',
-    't.user_id = $1 or t.user_id is null and (t.provider, t.event_id) in (
-      select n.provider, n.event_id
-      from credits_private.store_event_names as n
-      where n.name in ($1::pg_catalog.text, $2) or n.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)
-    )',
-    '{}', false
-  ),
-  ('credits_private.purchase_claims', '$1 in (t.user_id, t.entitled_user_id)', '{user_id,entitled_user_id}', false),
-  (
-    'credits_private.settings', 't.name = ''sandbox_users'' and $1::pg_catalog.text = any (string_to_array(t.value, '',''))', '{value}', false
-  );
 -- end
 
 -- from sql/credits/tables/settings.sql
@@ -2353,7 +2290,8 @@ revoke all on function credits_private.bonus_identities(text, text) from public,
 --
 -- Called with the bonus, with whatever stands in for it, and for a new address of somebody who has an account. Two
 -- sign-ups of one address at once: the second waits for the first, then has none. Taken before the balance is locked,
--- as in open_accounts, so that nobody who holds a balance waits for a claim.
+-- as in open_accounts, so that nobody who holds a balance waits for a claim. An anonymous user who brought a balance has
+-- had it too (adopt_accounts), though nobody knew an address then.
 
 create or replace function credits_private.claim_bonus(
   p_user_id uuid
@@ -2375,7 +2313,11 @@ begin
   order by i.hash
   on conflict (identity_hash) do nothing;
   get diagnostics v_claimed = row_count;
-  return v_claimed = cardinality(v_hashes);
+  return v_claimed = cardinality(v_hashes) and not exists (
+    select
+    from credits_private.bonus_claims as c
+    where c.identity_hash = credits_private.identity_hash('user', p_user_id::pg_catalog.text)
+  );
 end;
 $$;
 
@@ -2659,6 +2601,33 @@ revoke all on function credits_private.post(uuid, public.credit_transaction_type
   from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/credits_before.sql
+-- credits_before: what a user had before credits-db, while their account is not open yet.
+--
+-- For read_account, during the push that takes a live database over: nobody sees less than they had.
+
+create or replace function credits_private.credits_before(p_user_id uuid)
+  returns bigint
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_credits bigint;
+begin
+  if to_regclass('credits_before.balances') is not null then
+    execute 'select b.credits from credits_before.balances as b where b.user_id = $1' into v_credits using p_user_id;
+  end if;
+  return v_credits;
+end;
+$$;
+
+comment on function credits_private.credits_before(uuid) is
+  'The balance in credits that a user brings from before; null for who brings none.';
+
+revoke all on function credits_private.credits_before(uuid) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/adopt_accounts.sql
 -- adopt_accounts: opens the accounts of users who had credits before credits-db, with the balance and the past of before.
 --
@@ -2858,6 +2827,14 @@ begin
       from numbered as n
       join opened as o on o.user_id = n.user_id
     ),
+    rewarded as (
+      insert into credits_private.bonus_claims (identity_hash, claimed_at)
+      select credits_private.identity_hash('user', u.id::pg_catalog.text), $2
+      from auth.users as u
+      join opened as o on o.user_id = u.id
+      where u.is_anonymous
+      on conflict (identity_hash) do nothing
+    ),
     refunded as (
       insert into credits_private.purchase_facts (store, environment, transaction_id, kind, ref, product_id, stage)
       select p.store, p.environment, p.transaction_id, 'refund', 'adopted:' || p.product_id, p.product_id, 1
@@ -3050,15 +3027,15 @@ revoke all on function credits_private.open_accounts(uuid, integer) from public,
 -- from sql/credits/private/count_unopened.sql
 -- count_unopened: how many users were there before credits-db and have no account yet, for the question that push asks.
 
-create or replace function credits_private.count_unopened(
-  out users bigint,
-  out rewarded bigint,
-  out bonus bigint
-)
+create or replace function credits_private.count_unopened()
+  returns jsonb
   language plpgsql
   stable
   set search_path = ''
 as $$
+declare
+  v_users bigint;
+  v_rewarded bigint;
 begin
   execute format(
     $query$
@@ -3070,8 +3047,12 @@ begin
       when to_regclass('credits_before.balances') is null then 'false'
       else 'exists (select from credits_before.balances as b where b.user_id = u.id)'
     end
-  ) into users, rewarded;
-  select s.value::bigint into bonus from credits_private.settings as s where s.name = 'signup_bonus';
+  ) into v_users, v_rewarded;
+  return jsonb_build_object(
+    'users', v_users,
+    'rewarded', v_rewarded,
+    'bonus', (select s.value::bigint from credits_private.settings as s where s.name = 'signup_bonus')
+  );
 end;
 $$;
 
@@ -3103,7 +3084,7 @@ begin
     select t.oid, a.attname
     from credits_private.adopted_relations as r
     cross join to_regclass(r.relation) as t (oid)
-    join pg_catalog.pg_attribute as a on a.attrelid = t.oid and a.attnum > 0 and a.atttypid = 'uuid'::regtype
+    join pg_catalog.pg_attribute as a on a.attrelid = t.oid and a.attnum > 0 and a.atttypid = 'pg_catalog.uuid'::pg_catalog.regtype
     where a.attname = 'user_id'
       or r.relation in ('public.users', 'public.profiles') and a.attname = 'id'
     order by t.oid
@@ -3114,9 +3095,14 @@ begin
     where k.conrelid = v_table and k.contype = 'f' and a.attname = v_column
     limit 1;
     if found or starts_with(v_table::pg_catalog.text, 'credits_before.') then
-      perform credits_private.repoint(v_table, v_column, coalesce(v_target, 'auth.users'::regclass));
+      perform credits_private.repoint(v_table, v_column, coalesce(v_target, 'auth.users'::pg_catalog.regclass));
     end if;
     v_target := null;
+    insert into credits_private.personal_data (relation, predicate)
+    select r.relation, format('t.%I = $1', v_column)
+    from credits_private.adopted_relations as r
+    where to_regclass(r.relation) = v_table
+    on conflict (relation) do nothing;
   end loop;
 end;
 $$;
@@ -3125,6 +3111,39 @@ comment on function credits_private.join_adopted() is
   'Lets the rows of adopted tables go with their user.';
 
 revoke all on function credits_private.join_adopted() from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/remove_adopted.sql
+-- remove_adopted: removes what the tables of before have of a user whose row in auth.users stays (a soft deletion).
+--
+-- A deletion takes those rows by their references (join_adopted).
+
+create or replace function credits_private.remove_adopted(p_user_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_data credits_private.personal_data;
+begin
+  for v_data in
+    select d.*
+    from credits_private.personal_data as d
+    join credits_private.adopted_relations as r on r.relation = d.relation
+    where to_regclass(d.relation) is not null
+    order by d.relation
+  loop
+    execute format('delete from %s as t where %s', to_regclass(v_data.relation), v_data.predicate)
+    using p_user_id, null::pg_catalog.text;
+  end loop;
+end;
+$$;
+
+comment on function credits_private.remove_adopted(uuid) is
+  'Deletes the rows of a user in adopted tables.';
+
+revoke all on function credits_private.remove_adopted(uuid) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/finish_adoption.sql
@@ -3144,7 +3163,7 @@ declare
   v_constraint pg_catalog.record;
 begin
   for v_constraint in
-    select k.conrelid::regclass as table_name, k.conname
+    select k.conrelid::pg_catalog.regclass as table_name, k.conname
     from pg_catalog.pg_constraint as k
     where k.contype = 'f'
       and not k.convalidated
@@ -3158,6 +3177,16 @@ begin
     end;
   end loop;
   if to_regclass('credits_before.balances') is not null then
+    -- what was bought by somebody who is not here any more is not credited to anybody else
+    execute $claim$
+      insert into credits_private.purchase_claims (store, environment, transaction_id, source, claimed_at, closed_account_id)
+      select distinct on (p.store, p.environment, p.transaction_id)
+        p.store, p.environment, p.transaction_id, 'adopted', coalesce(p.at, credits_private.now()),
+        '00000000-0000-0000-0000-000000000000'::pg_catalog.uuid
+      from credits_before.purchases as p
+      order by p.store, p.environment, p.transaction_id
+      on conflict (store, environment, transaction_id) do nothing
+    $claim$;
     drop view if exists credits_before.balances, credits_before.purchases, credits_before.transactions;
   end if;
 end;
@@ -4976,7 +5005,9 @@ begin
   select a.* into v_account from public.user_credits as a where a.user_id = p_user_id;
   if not found then
     v_account.user_id := p_user_id;
-    v_account.credits_remaining := credits_private.signup_bonus_for(p_user_id);
+    v_account.credits_remaining := coalesce(
+      credits_private.credits_before(p_user_id), credits_private.signup_bonus_for(p_user_id)
+    );
     v_account.credits_held := 0;
     v_account.total_credits := v_account.credits_remaining;
     v_account.used_credits := 0;

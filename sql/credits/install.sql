@@ -26,7 +26,6 @@
 \ir tables/adopted_relations.sql
 \ir private/is_adopted.sql
 \ir private/repoint.sql
-\ir tables/personal_data.sql
 \ir tables/settings.sql
 \ir private/set_setting.sql
 \ir tables/user_credits.sql
