@@ -60,15 +60,11 @@ def live(database: Database, user: UUID, other: UUID, address: str) -> None:
     """A rich past of a user, parts of which are shared with another."""
     with database.connect() as connection:
         client = Client(connection)
-        connection.execute(
-            "select credits_private.set_product('any', 'pack', 100, 0, 0, null, null, 'pro', null, null, null)"
-        )
+        connection.execute("select credits_private.set_product('any', 'pack', 100, 0, 0, null, null, 'pro', null, null, null)")
         connection.execute("select credits_private.set_setting('sandbox_users', %s)", [f"{other},{user}"])
         client.record_purchase_for(user, "play_store", "gpa-1", "pack", payload={"mail": address})
         client.add_credits_for(user, 20, expires_at=connection.execute("select now() + interval '1 day'").fetchone()[0])  # type: ignore[index]  # a row
-        client.consume_credit_for(
-            user, 30, description=f"For {address}", metadata={"who": [str(user)]}, idempotency_key=str(user)
-        )
+        client.consume_credit_for(user, 30, description=f"For {address}", metadata={"who": [str(user)]}, idempotency_key=str(user))
         client.refund_consumption_for(user, client.consume_credit_for(user, 2).seq)
         hold = client.reserve_credits_for(user, 5, description=address)
         client.capture_hold_for(user, hold.id, 4)
@@ -114,9 +110,7 @@ def test_nothing_in_the_database_names_who_has_left_and_what_is_others_stays(dat
         names = (str(user), address, "RCAnonymousID:theirs", "cus_of_them")
         assert mentions(superuser, *names) == ({"auth.users.id"} if way == "softly" else set())
         assert [connection.execute(query.encode()).fetchone() for query in (totals, sales)] == before
-        assert connection.execute("select credits_written_off from credits_private.closed_accounts").fetchall() == [
-            (balance,)
-        ]
+        assert connection.execute("select credits_written_off from credits_private.closed_accounts").fetchall() == [(balance,)]
         left = Client(connection).export_user_data_for(other)["tables"]
         assert isinstance(left, dict) and isinstance(theirs, dict)
         assert {table: len(rows) for table, rows in left.items() if table != "credits_private.store_event_names"} == {
@@ -132,12 +126,8 @@ def test_an_export_has_everything_and_no_secret(database: Database) -> None:
     user, other = database.sign_up(address), database.sign_up("bea@example.com")
     live(database, user, other, address)
     with database.connect() as connection, database.connect("postgres") as superuser:
-        if connection.execute(
-            "select from pg_attribute where attrelid = 'auth.users'::regclass and attname = 'encrypted_password'"
-        ).fetchone():
-            superuser.execute(
-                "update auth.users set encrypted_password = 'hush', recovery_token = 'hush', reauthentication_token = 'hush'"
-            )
+        if connection.execute("select from pg_attribute where attrelid = 'auth.users'::regclass and attname = 'encrypted_password'").fetchone():
+            superuser.execute("update auth.users set encrypted_password = 'hush', recovery_token = 'hush', reauthentication_token = 'hush'")
         told = Client(connection).export_user_data_for(user)
         tables = told["tables"]
         assert told["user_id"] == str(user)
@@ -159,14 +149,8 @@ def test_an_export_has_everything_and_no_secret(database: Database) -> None:
 
 RACES: dict[str, tuple[str, set[str]]] = {
     "spend": ("select public.consume_credit_for(%(user)s)", {"PT404", "PT410"}),
-    "capture": (
-        "select public.capture_hold_for(%(user)s, (select id from public.credit_holds where user_id = %(user)s))",
-        {"PT404", "PT410"},
-    ),
-    "buy": (
-        "select public.record_purchase_for(%(user)s, 'stripe', 'pi_' || %(user)s::text, 'pack')",
-        {"PT404", "PT410"},
-    ),
+    "capture": ("select public.capture_hold_for(%(user)s, (select id from public.credit_holds where user_id = %(user)s))", {"PT404", "PT410"}),
+    "buy": ("select public.record_purchase_for(%(user)s, 'stripe', 'pi_' || %(user)s::text, 'pack')", {"PT404", "PT410"}),
     "event": (
         """select public.process_revenuecat_event(format('{"event": {"id": "%%1$s", "type": "INITIAL_PURCHASE", "store": "APP_STORE",
           "environment": "PRODUCTION", "transaction_id": "%%1$s", "product_id": "pack", "app_user_id": "%%1$s"}}', %(user)s)::json)""",
@@ -183,9 +167,7 @@ RACES: dict[str, tuple[str, set[str]]] = {
 @pytest.fixture
 def races(database: Database) -> Database:
     with database.connect() as connection:
-        connection.execute(
-            "select credits_private.set_product('any', 'pack', 100, 0, 0, null, null, 'pro', null, null, null)"
-        )
+        connection.execute("select credits_private.set_product('any', 'pack', 100, 0, 0, null, null, 'pro', null, null, null)")
     return database
 
 

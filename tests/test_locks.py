@@ -139,7 +139,7 @@ def test_two_hundred_operations_a_second_go_on_while_it_pushes(
 
 
 def test_a_dry_run_stops_nobody_and_opens_no_account(live: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migrations, "_open_accounts", lambda *_: pytest.fail("a dry run keeps its locks to the end"))
+    monkeypatch.setattr(migrations, "_in_batches", lambda *_: pytest.fail("a dry run keeps its locks to the end"))
     application = Application(live, lock_timeout="1s")
     with application.running() as done:
         while not done["sign-up"]:

@@ -99,6 +99,8 @@
 \ir private/settle_account.sql
 \ir private/spend.sql
 \ir private/add_credits.sql
+\ir private/find_addresses.sql
+\ir private/import_balance.sql
 \ir private/refund_consumption.sql
 \ir private/reserve_credits.sql
 \ir private/find_hold.sql

@@ -221,7 +221,7 @@ begin
       case when p.status = 'refunded' then p.credits else 0 end,
       p.price_cents, p.currency, n.seq, p.payload,
       case when p.status in ('completed', 'refunded') then coalesce(p.verified_at, p.at, $2) end,
-      coalesce(p.at, $2)
+      coalesce(p.created_at, $2)
     from sales as p
     join opened as o on o.user_id = p.user_id
     left join numbered as n on n.user_id = p.user_id and n.name = p.name
