@@ -421,7 +421,12 @@ def test_functions_triggers_policies_indexes_and_types_of_the_host_are_as_they_w
 
 
 def test_triggers_of_the_host_on_auth_users_still_come_first(adopted: Adopted, host: psycopg.Connection[Any]) -> None:
-    query = "select tgname from pg_trigger where tgrelid = 'auth.users'::regclass and not tgisinternal order by tgname"
+    query = """
+        select tgname
+        from pg_trigger
+        where tgrelid = 'auth.users'::regclass and not tgisinternal and tgtype & 4 > 0 -- on insert
+        order by tgname
+    """
     names = [name for (name,) in host.execute(query)]
     theirs = [name for kind, _, name, *_ in adopted.before.objects if kind == "trigger" and name in names]
     assert names[: len(theirs)] == theirs
