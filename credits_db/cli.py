@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from credits_db._console import AsJson, DbUrl, Local, database, explain, good, redact, waiting
+from credits_db._console import AsJson, DbUrl, Local, database, explain, good, redact, table, waiting
 from credits_db.cli_credits import explain_user, maintain
+from credits_db.cli_import import import_balances
 from credits_db.cli_store import events, products, secret
 
 if TYPE_CHECKING:
@@ -254,8 +255,46 @@ def demo(db_url: DbUrl = None) -> None:
             tour.run(running.dsn())
 
 
+@app.command()
+def seed(
+    db_url: DbUrl = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Also beside users of its own.")] = False,
+) -> None:
+    """Fill a database with users who have a month behind them, to develop with.
+
+    On the embedded Postgres, which is pushed first if need be, or on the database that --db-url names. A second time
+    it changes nothing.
+    """
+    from credits_db import Client
+    from credits_db import seed as garden
+
+    with database(db_url, use_local=not db_url) as connection:
+        if (others := garden.strangers(connection)) and not yes:
+            raise migrations.Refusal(
+                f"This database has {others} users of its own: --yes if it is one to develop with."
+            )
+        if not db_url and not migrations.history(connection):
+            migrations.push(connection, report=lambda migration: good(migration.id))
+        migrations.require_all(connection)
+        made, client = garden.run(connection), Client(connection)
+        found = [(id, *said, client.get_user_credits_for(id)) for id, said in garden.USERS.items()]
+    for thing in made:
+        good(thing)
+    if not made:
+        typer.echo("It has been seeded before: nothing was changed.")
+    rows = [
+        (address, balance.credits_available, balance.credits_held, what, id) for id, address, what, balance in found
+    ]
+    table(("user", "credits", "held", "what", "id"), rows)
+    where = "--db-url ..." if db_url else "--local"
+    typer.echo(f"\nNext: credits-db explain grace@example.com {where}")
+    if not db_url:
+        typer.echo("      credits-db local psql")
+
+
 app.command("explain")(explain_user)
 app.command()(maintain)
+app.command()(import_balances)
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from credits_db._console import AsJson, DbUrl, Local, database, good, table, waiting
+from credits_db._csv import UNEVEN, read_csv
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -131,21 +131,11 @@ def products_import(
 
 def _products(file: Path) -> list[tuple[int, dict[str, str]]]:
     """The lines of a CSV file with their numbers, each with as many columns as the first one names."""
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, strict=True)
-        try:
-            header = reader.fieldnames or []
-            if wrong := [name for name in header if name not in _COLUMNS or header.count(name) > 1]:
-                raise csv.Error(f"{wrong[0]!r} is no column, or there twice; columns are {', '.join(_COLUMNS)}")
-            if missing := [name for name in ("product_id", "credits") if name not in header]:
-                raise csv.Error(f"the column {missing[0]} is missing")
-            found = []
-            for product in reader:
-                if None in product or None in product.values():
-                    raise csv.Error(f"{len(header)} columns are named above, and this line has not as many")
-                found.append((reader.line_num, product))
-        except csv.Error as error:
-            _refuse(f"{file} line {max(reader.line_num, 1)}: {error}.")
+    found = []
+    for line, product in read_csv(file, list(_COLUMNS), (("product_id",), ("credits",))):
+        if product is None:
+            _refuse(f"{file} line {line}: {UNEVEN}.")
+        found.append((line, product))
     return found
 
 
@@ -306,7 +296,12 @@ def secret_set(
 @secret.command("list")
 def secret_list(db_url: DbUrl = None, use_local: Local = False, as_json: AsJson = False) -> None:
     """Show which secrets are set, since when and until when, never their values."""
-    query = "select s.name, s.added_at, s.valid_until from credits_private.secrets as s order by s.name, s.added_at"
+    query = """
+        select s.name, s.added_at, s.valid_until
+        from credits_private.secrets as s
+        where s.name <> 'identity_key'
+        order by s.name, s.added_at
+    """
     with database(db_url, use_local) as connection:
         found = _rows(connection, query)
     if as_json:

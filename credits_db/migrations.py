@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -30,7 +31,8 @@ TRACKS = ("credits", "app")  # the core, and the app that is its worked example:
 PUSH_TIMEOUT = "5s"  # how long a push waits for another one
 LOCK_TIMEOUT = "1s"  # and for a lock: whoever waits for one on auth.users stops every sign-up behind it
 BATCH = 1000  # users whose accounts are opened in one transaction
-_BACKFILL = "0003_open_existing_accounts"
+# what exists already is filled in by batches before these, so that nobody waits for all of it
+_BATCHES = {"0003_open_existing_accounts": "open_accounts", "app_0003_validate": "write_profiles"}
 _EXPORTED = re.compile(r"([0-9]{14})_(.+)\.sql")  # as the Supabase CLI names its own
 _SIGNATURE = re.compile(r"create or replace function ([^$]*?)\n  language")
 
@@ -83,7 +85,14 @@ def folder(name: str) -> Path:
 
 def shipped(tracks: Sequence[str] = TRACKS[:1]) -> list[Migration]:
     """The migrations of these tracks in order, each checked against SHA256SUMS."""
-    root = folder("migrations")
+    files = sorted(folder("migrations").rglob("*"))
+    stamp = tuple((path, path.stat().st_mtime_ns) for path in files if path.is_file())
+    return [migration for migration in _read(folder("migrations"), stamp) if migration.track in tracks]
+
+
+@lru_cache(maxsize=1)
+def _read(root: Path, stamp: object) -> list[Migration]:
+    """All of them. Kept until a file changes: yoyo takes a while to read them."""
     lines = (line.partition("  ") for line in (root / "SHA256SUMS").read_text().splitlines())
     sums = {name: sha256 for sha256, _, name in lines}
     found = []
@@ -95,8 +104,7 @@ def shipped(tracks: Sequence[str] = TRACKS[:1]) -> list[Migration]:
                 f"{path} is not the file that SHA256SUMS names. Install credits-db again; "
                 "if you are writing this migration, run `make generate`."
             )
-        if path.parent.name in tracks:
-            found.append(Migration(migration.id, path, sha256))
+        found.append(Migration(migration.id, path, sha256))
     return sorted(found, key=lambda migration: TRACKS.index(migration.track))
 
 
@@ -197,7 +205,7 @@ def push(
 
     `more` names tracks that the database is to have beside the core: `app`; later pushes remember it.
     `confirm` is asked before tables of the host are taken over and before existing users get credits, `progress` is
-    told how many of how many have their account.
+    told how many of how many have their account, or profile.
     A dry run does everything but opening accounts, and rolls it back. Raises Refusal, or psycopg errors with file and
     line in a note.
     """
@@ -222,9 +230,11 @@ def push(
         # a dry run keeps its locks to the end: it opens no accounts and does not try twice
         apply = _apply.retry_with(stop=stop_after_attempt(1)) if dry_run else _apply
         for migration in todo:
-            users = _welcome(connection, confirm) if migration.id == _BACKFILL else 0
-            if users and not dry_run:
-                _open_accounts(connection, users, progress)
+            users = 0
+            if function := _BATCHES.get(migration.id):
+                users = _welcome(connection, confirm) if migration.track == TRACKS[0] else _count(connection)
+            if function and users and not dry_run:
+                _in_batches(connection, function, users, progress)
             if (users and dry_run) or apply(connection, migration):
                 report(migration)
                 done.append(migration)
@@ -306,31 +316,36 @@ def _line(source: str, statements: Sequence[str], failed: int, position: str | N
 
 def _welcome(connection: Connection, confirm: Callable[[str], bool]) -> int:
     """How many existing users have no account yet; asks before they get credits."""
-    row = connection.execute("select c.* from credits_private.count_unopened() as c").fetchone()
-    users, rewarded, bonus = row or (0, 0, 0)
+    row = connection.execute("select credits_private.count_unopened()").fetchone()
+    users, rewarded, bonus = (int(row[0][key]) if row else 0 for key in ("users", "rewarded", "bonus"))
     gift = f"{rewarded} existing users get {bonus} credits each as their signup bonus, {rewarded * bonus} in all."
     if rewarded and bonus and not confirm(gift):
         raise Refusal(
-            f"Stopped before {_BACKFILL}; all before it is in place. To give another amount: "
+            "Stopped before 0003_open_existing_accounts; all before it is in place. To give another amount: "
             "credits-db settings set signup_bonus N, then push again."
         )
-    return int(users)
+    return users
 
 
-def _open_accounts(connection: Connection, users: int, progress: Callable[[int, int], None]) -> None:
-    """Open the accounts of existing users, in batches, so that nobody waits for more than one."""
-    opened, last = 0, _open_batch(connection, UUID(int=0))
+def _count(connection: Connection) -> int:
+    row = connection.execute("select count(*) from auth.users").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _in_batches(connection: Connection, function: str, users: int, progress: Callable[[int, int], None]) -> None:
+    """Call a function of credits_private that takes the id to go on from and how many, and returns the next such id."""
+    opened, last = 0, _batch(connection, function, UUID(int=0))
     while last:
         opened += BATCH
         progress(min(opened, users), users)
-        last = _open_batch(connection, last)
+        last = _batch(connection, function, last)
 
 
 @_patiently
-def _open_batch(connection: Connection, start: UUID) -> UUID | None:
+def _batch(connection: Connection, function: str, start: UUID) -> UUID | None:
     with connection.transaction():
         _limit(connection, LOCK_TIMEOUT)
-        row = connection.execute("select credits_private.open_accounts(%s, %s)", [start, BATCH]).fetchone()
+        row = connection.execute(f"select credits_private.{function}(%s, %s)".encode(), [start, BATCH]).fetchone()
         return row[0] if row else None
 
 

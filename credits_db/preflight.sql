@@ -5,15 +5,18 @@ declare
   v_taken text;
   v_ours constant text[] := '{<names>}';
 begin
-  if to_regprocedure('auth.uid()') is null or 2 <> (
+  if to_regprocedure('auth.uid()') is null or 5 <> (
     select count(*)
     from pg_catalog.pg_attribute as a
     where a.attrelid = to_regclass('auth.users')
-      and (a.attname, a.atttypid) in (('id', 'uuid'::regtype), ('is_anonymous', 'boolean'::regtype))
+      and (a.attname, a.atttypid) in (
+        ('id', 'uuid'::regtype), ('is_anonymous', 'boolean'::regtype), ('deleted_at', 'timestamptz'::regtype),
+        ('email', 'text'::regtype), ('email', 'varchar'::regtype), ('phone', 'text'::regtype), ('phone', 'varchar'::regtype)
+      )
   ) then
     raise exception using
       errcode = '55000',
-      message = 'Here is no table auth.users (id uuid, is_anonymous boolean) or no function auth.uid(), which Supabase has. Where there is no schema auth, credits-db push makes them.';
+      message = 'Here is no table auth.users (id uuid, email text, phone text, is_anonymous boolean, deleted_at timestamptz) or no function auth.uid(), which Supabase has. Where there is no schema auth, credits-db push makes them.';
   end if;
   if 3 <> (select count(*) from pg_catalog.pg_roles where rolname in ('anon', 'authenticated', 'service_role')) then
     raise exception using

@@ -464,6 +464,14 @@ class ServiceProcedures:
         """Delete a user with balance, ledger and auth user, in one transaction; zeros when nothing was left."""
         return Call("delete_user_account_for", {"user_id": user_id}, one(AccountDeletion))
 
+    @rpc
+    def export_user_data_for(self, user_id: UUID) -> Call[dict[str, Json]]:
+        """Everything held about a user, rows by table, without secrets: what the law lets them ask for.
+
+        Raises NotAuthenticated for None, and AccountNotFound.
+        """
+        return Call("export_user_data_for", {"user_id": user_id}, scalar(dict[str, Json]))
+
 
 def _mine(service: rpc[Concatenate[UUID, P], T]) -> rpc[P, T]:
     """The signed-in user's form of a service RPC: no user_id, no `_for`, and NotAuthenticated without a user."""

@@ -277,6 +277,7 @@ SERVICE_CALLS: dict[str, tuple[tuple[Any, ...], Any]] = {
     "get_usage_for": ((EPOCH, EPOCH + 100 * 365 * DAY), CreditUsage),
     "get_balance_at_for": ((EPOCH + 100 * 365 * DAY,), int),
     "explain_balance_for": ((), dict),
+    "export_user_data_for": ((), dict),
     "verify_ledger": ((), []),
     "record_purchase_for": (("app_store", "{id}", "pack"), PurchaseTransaction),
     "grant_entitlement_for": (("pro", EPOCH + 100 * 365 * DAY), UserEntitlement),

@@ -184,8 +184,7 @@ def test_a_spend_that_races_a_deletion_came_before_it_or_finds_no_account(
             assert all(isinstance(answer, CreditTransaction | AccountNotFound) for answer in answers), answers
             if leave == "rpc" and (known or spent):
                 opened = {"auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 1 + spent}
-                nothing = ("public.credit_holds", "public.purchase_transactions", "public.user_entitlements")
-                assert receipt[0] == opened | dict.fromkeys(nothing, 0)
+                assert {table: rows for table, rows in receipt[0].items() if rows} == opened
             outcomes[f"{spent} before"] += 1
             left = leaver.execute(
                 """

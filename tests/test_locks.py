@@ -139,7 +139,7 @@ def test_two_hundred_operations_a_second_go_on_while_it_pushes(
 
 
 def test_a_dry_run_stops_nobody_and_opens_no_account(live: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migrations, "_open_accounts", lambda *_: pytest.fail("a dry run keeps its locks to the end"))
+    monkeypatch.setattr(migrations, "_in_batches", lambda *_: pytest.fail("a dry run keeps its locks to the end"))
     application = Application(live, lock_timeout="1s")
     with application.running() as done:
         while not done["sign-up"]:
@@ -158,8 +158,10 @@ def test_a_push_that_waits_for_a_long_transaction_lets_sign_ups_through(live: Da
         with host.transaction():
             host.execute("update auth.users set email = null where id = %s", [application.users[0]])
             pusher.start()
-            time.sleep(4)
             with live.connect() as connection:
+                while not migrations.history(connection):
+                    time.sleep(0.05)
+                time.sleep(2)
                 assert len(migrations.history(connection)) == 1
             assert done["sign-up"]
         pusher.join()

@@ -55,7 +55,7 @@ def push(database: Database, **options: Any) -> list[str]:
 def write(checkout: Path, name: str, text: str) -> Path:
     path = checkout / "migrations" / "credits" / f"{name}.sql"
     path.write_text(text)
-    sums = subprocess.check_output("sha256sum credits/*.sql", shell=True, cwd=checkout / "migrations", text=True)
+    sums = subprocess.check_output("sha256sum */*.sql", shell=True, cwd=checkout / "migrations", text=True)
     (checkout / "migrations" / "SHA256SUMS").write_text(sums)
     return path
 
@@ -307,16 +307,10 @@ def test_pushes_at_once_are_right_whatever_isolation_the_database_starts_with(te
 def test_what_is_in_the_way_is_named(empty: Database, statement: str, name: str) -> None:
     with empty.connect() as connection:
         connection.execute(statement.encode())
-    with pytest.raises(migrations.Refusal, match=f"already public.{name}, and it is not credits-db's"):
+    with pytest.raises(
+        migrations.Refusal, match=rf"public.{name}: (?s:.*)alter \w+ public.{name}.* rename to {name}_before;"
+    ):
         push(empty)
-
-
-def test_whatever_the_first_migration_makes_in_public_must_not_be_there_before() -> None:
-    made = re.findall(
-        r"^create (?:or replace )?(?:table|type|function) public\.(\w+)", migrations.shipped()[0].path.read_text(), re.M
-    )
-    looked_for = re.findall(r"'(\w+)'", migrations._text("preflight.sql").partition("array[")[2].partition("]")[0])
-    assert set(looked_for) == set(made) - {"id", "credits_available"}  # one for each type, and hosts have their own
 
 
 def test_users_without_uuid_are_refused(templates: Templates) -> None:
@@ -454,7 +448,7 @@ def test_verify_names_what_has_drifted(templates: Templates, statement: str) -> 
         "alter function public.consume_credit security definer",
         'alter table public.credit_transactions alter idempotency_key type text collate "default"',
         "alter type public.credit_transaction_type add value 'gift'",
-        "drop trigger remove_ledger on public.user_credits",
+        "drop trigger close_account on public.user_credits",
         "alter table public.user_credits drop constraint user_credits_held_not_negative",
         "alter table public.user_credits force row level security",
         "create rule gift as on insert to public.credit_transactions do instead nothing",

@@ -80,6 +80,7 @@ def sync(connection: psycopg.Connection[Any], pool: ConnectionPool, user: UUID, 
     assert_type(client.process_stripe_event(b"{}", deferred=True), StoreEvent)
     assert_type(client.reprocess_store_event("stripe", "evt_1"), StoreEvent)
     assert_type(client.run_maintenance(), MaintenanceReport)
+    assert_type(client.export_user_data_for(user), dict[str, Json])
     assert_type(client.delete_user_account_for(user), AccountDeletion)
 
     me = client.as_user(user, {"email": "a@b.c"})
@@ -133,6 +134,7 @@ async def asynchronous(
     assert_type(await client.process_stripe_event(b"{}", deferred=True), StoreEvent)
     assert_type(await client.reprocess_store_event("stripe", "evt_1"), StoreEvent)
     assert_type(await client.run_maintenance(), MaintenanceReport)
+    assert_type(await client.export_user_data_for(user), dict[str, Json])
     assert_type(await client.delete_user_account_for(user), AccountDeletion)
 
     me = client.as_user(user)

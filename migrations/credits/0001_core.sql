@@ -411,7 +411,7 @@ comment on column public.outbox_item.id is
 comment on column public.outbox_item.kind is
   'What to do: low_balance or remove_file.';
 comment on column public.outbox_item.user_id is
-  'Whom it is about; null for remove_file.';
+  'Whom it is about; null for a file to remove.';
 comment on column public.outbox_item.payload is
   'low_balance: {"credits_remaining": 2, "alert_below": 5, "seq": 7}, the balance after the spend of ledger row seq. remove_file: {"path": "ada/cat.png"}, which no row names any more.';
 comment on column public.outbox_item.attempts is
@@ -698,7 +698,7 @@ declare
   v_found boolean := false::boolean;
 begin
   for v_key in
-    select k.conname as name, k.confrelid = p_target and k.confdeltype = 'c' as fits
+    select k.conname as key_name, k.confrelid = p_target and k.confdeltype = 'c' as fits
     from pg_catalog.pg_constraint as k
     join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and k.conkey = array[a.attnum]
     where k.conrelid = p_table and k.contype = 'f' and a.attname = p_column
@@ -707,7 +707,7 @@ begin
     if v_key.fits and not v_found then
       v_found := true;
     else
-      execute format('alter table %s drop constraint %I', p_table, v_key.name);
+      execute format('alter table %s drop constraint %I', p_table, v_key.key_name);
     end if;
   end loop;
   if not v_found then
@@ -722,32 +722,6 @@ comment on function credits_private.repoint(regclass, name, regclass) is
   'Makes the one foreign key of a column lead to the id of a table, on delete cascade. Existing rows are not looked at.';
 
 revoke all on function credits_private.repoint(regclass, name, regclass) from public, anon, authenticated, service_role;
--- end
-
--- from sql/credits/tables/personal_data.sql
--- personal_data: where rows of a user are, one row a table.
---
--- What a deletion counts and what a user may ask to have is read from here. A host may add tables of its own.
-
-create table credits_private.personal_data (
-  relation text primary key,
-  predicate text not null,
-  concealed text[] not null default '{}',
-  is_erased boolean not null default true
-);
-
-comment on table credits_private.personal_data is
-  'Where rows of a user are, one row a table.';
-comment on column credits_private.personal_data.relation is
-  'The table, with its schema.';
-comment on column credits_private.personal_data.predicate is
-  'Which of its rows t are a user''s: SQL, with the user as $1 and their address or null as $2.';
-comment on column credits_private.personal_data.concealed is
-  'Columns that an export leaves out.';
-comment on column credits_private.personal_data.is_erased is
-  'Whether its rows go with the account.';
-
-revoke all on table credits_private.personal_data from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/tables/settings.sql
@@ -945,7 +919,7 @@ grant select on table public.user_credits to authenticated, service_role;
 -- gone. seq counts 1, 2, 3 for each user without a gap, and balance_after continues the row before it, so
 -- a row that is missing or edited shows. A service may insert a row without seq: post_transaction numbers
 -- it and moves the balance. A row that comes with its seq (the engine's, a restore's) is taken as it is.
--- What every spend pays for stays small: no foreign key (remove_ledger takes the rows when the account
+-- What every spend pays for stays small: no foreign key (close_account takes the rows when the account
 -- goes), no index but its two keys, one short check; the engine and the trigger keep the other rules, and
 -- verify_ledger proves them. The three defaults are nulls that the trigger replaces: with a default, generated types let
 -- a service leave these columns out, as it must. Keys compare by byte: an operating system that sorts words anew must
@@ -1065,7 +1039,7 @@ grant select on table public.credit_products to anon, authenticated, service_rol
 --
 -- Read by its user and by services; written by record_payment and settle_transaction alone, under the lock of the
 -- balance. Keeps its own figures: what the product was worth on that day, what was paid, what went back. credits less
--- refunded_credits is the sum of its ledger rows (verify_ledger proves it). Goes with its account (remove_purchases).
+-- refunded_credits is the sum of its ledger rows (verify_ledger proves it). Goes with its account (close_account).
 
 create table public.purchase_transactions (
   user_id uuid not null,
@@ -1158,7 +1132,7 @@ create table credits_private.purchase_claims (
   alias_of text,
   user_id uuid,
   source text,
-  is_closed boolean not null default false,
+  closed_account_id uuid,
   claimed_at timestamptz,
   entitled_user_id uuid,
   looks bigint not null default 0,
@@ -1183,8 +1157,8 @@ comment on column credits_private.purchase_claims.user_id is
   'Who has it; null before anybody has, and after the account was closed.';
 comment on column credits_private.purchase_claims.source is
   'Who told us of the payment first: revenuecat, manual, or the kind of Stripe''s object. What another source names in the same transaction is the same purchase, under whatever product name.';
-comment on column credits_private.purchase_claims.is_closed is
-  'Whether the account that had it is gone: nobody else gets its credits.';
+comment on column credits_private.purchase_claims.closed_account_id is
+  'The account that had it and is gone, as in closed_accounts: nobody else gets its credits. Null while it is open.';
 comment on column credits_private.purchase_claims.claimed_at is
   'When it was claimed.';
 comment on column credits_private.purchase_claims.entitled_user_id is
@@ -1328,7 +1302,7 @@ revoke all on table credits_private.store_customers from public, anon, authentic
 --
 -- The body is kept whatever its effect did, so nothing is lost and anything can be run again (reprocess_store_event).
 -- An event that did not do its work says why. json, not jsonb: the text to the last byte. When its user goes, the body
--- goes too and leaves its SHA-256 (remove_purchases).
+-- goes too and leaves its SHA-256 (forget_user).
 
 create table credits_private.store_events (
   provider text not null,
@@ -1414,7 +1388,7 @@ create index store_event_names_event_id on credits_private.store_event_names (pr
 comment on table credits_private.store_event_names is
   'Whom events name, beside their own users: parked events wait under these names.';
 comment on column credits_private.store_event_names.name is
-  'The id of a user, or a provider''s name for one.';
+  'The id of a user, a provider''s name for one, or an address in lowercase.';
 comment on column credits_private.store_event_names.provider is
   'revenuecat or stripe.';
 comment on column credits_private.store_event_names.event_id is
@@ -1424,10 +1398,11 @@ revoke all on table credits_private.store_event_names from public, anon, authent
 -- end
 
 -- from sql/credits/tables/secrets.sql
--- secrets: what proves that a webhook comes from its provider.
+-- secrets: what proves that a webhook comes from its provider, and the key under which people are hashed.
 --
 -- Set by set_secret (credits-db secret set) and read by is_signed alone; no API role reads them, and nothing prints
--- them. A new secret leaves the old one valid for a while, as the providers do when a secret is rolled.
+-- them. A new secret leaves the old one valid for a while, as the providers do when a secret is rolled. identity_key
+-- is made here, once, and stays: with another one, whoever left would be a stranger again.
 
 create table credits_private.secrets (
   name text not null,
@@ -1438,9 +1413,9 @@ create table credits_private.secrets (
 );
 
 comment on table credits_private.secrets is
-  'What proves that a webhook comes from its provider. Set with credits-db secret set.';
+  'What proves that a webhook comes from its provider. Set with credits-db secret set; identity_key is the database''s own.';
 comment on column credits_private.secrets.name is
-  'stripe, revenuecat (signing secrets) or revenuecat_authorization (the static header).';
+  'stripe, revenuecat (signing secrets), revenuecat_authorization (the static header) or identity_key (identity_hash).';
 comment on column credits_private.secrets.value is
   'The secret.';
 comment on column credits_private.secrets.added_at is
@@ -1449,6 +1424,9 @@ comment on column credits_private.secrets.valid_until is
   'When it stops being accepted, because a newer one was set; null for the newest.';
 
 revoke all on table credits_private.secrets from public, anon, authenticated, service_role;
+
+insert into credits_private.secrets (name, value, added_at)
+values ('identity_key', replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), credits_private.now());
 -- end
 
 -- from sql/credits/tables/credit_holds.sql
@@ -1457,7 +1435,7 @@ revoke all on table credits_private.secrets from public, anon, authenticated, se
 -- Read by its user and by services; written by reserve_credits, capture_hold, release_hold and by time, under the
 -- lock of the balance. credits_held of the balance is the sum of the active ones (verify_ledger proves it). A hold
 -- has taken its lots when it was made (hold_lots), so they cannot expire under a running job. Goes with its account
--- (remove_lots).
+-- (close_account).
 
 create table public.credit_holds (
   user_id uuid not null,
@@ -1688,7 +1666,7 @@ revoke all on table credits_private.due_accounts from public, anon, authenticate
 --
 -- Written in the transaction of what happened. A worker claims items for a while (claim_outbox) and removes them
 -- when the work is done (ack_outbox); the items of one that died are handed out again. Items about a user go with
--- the account; files that are to be removed name nobody, and a path waits once.
+-- the account; what outlives it, a file to remove, names nobody, and waits once.
 
 create table credits_private.outbox (
   id uuid not null default gen_random_uuid(),
@@ -1703,7 +1681,7 @@ create table credits_private.outbox (
 );
 
 create index outbox_claimable_at on credits_private.outbox (claimable_at);
-create index outbox_user_id on credits_private.outbox (user_id);
+create index outbox_user_id on credits_private.outbox (user_id) where user_id is not null;
 create unique index outbox_path on credits_private.outbox ((payload ->> 'path')) where kind = 'remove_file';
 
 comment on table credits_private.outbox is
@@ -1713,7 +1691,7 @@ comment on column credits_private.outbox.id is
 comment on column credits_private.outbox.kind is
   'What to do: low_balance or remove_file.';
 comment on column credits_private.outbox.user_id is
-  'Whom it is about; null for remove_file.';
+  'Whom it is about; null for a file to remove.';
 comment on column credits_private.outbox.payload is
   'The figures, by kind (outbox_item).';
 comment on column credits_private.outbox.attempts is
@@ -1724,6 +1702,317 @@ comment on column credits_private.outbox.claimable_at is
   'From when it may be claimed: at once, or when the present claim has run out.';
 
 revoke all on table credits_private.outbox from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/tables/closed_accounts.sql
+-- closed_accounts: that an account was deleted, when, and what was given up; not whose.
+--
+-- The id is random and leads nowhere but to the totals and the claims that the account left. monthly_totals less what
+-- was written off here is what living accounts hold, at any time.
+
+create table credits_private.closed_accounts (
+  id uuid not null default gen_random_uuid(),
+  closed_at timestamptz not null,
+  credits_written_off bigint not null,
+  constraint closed_accounts_pkey primary key (id)
+);
+
+comment on table credits_private.closed_accounts is
+  'One row for each deleted account, under a random id.';
+comment on column credits_private.closed_accounts.id is
+  'A random id: closed_account_id of its totals and claims.';
+comment on column credits_private.closed_accounts.closed_at is
+  'When it was deleted: the month in which its credits were written off.';
+comment on column credits_private.closed_accounts.credits_written_off is
+  'The balance that was given up, held credits included, as last posted; negative when a debt was.';
+
+revoke all on table credits_private.closed_accounts from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/tables/closed_totals.sql
+-- closed_totals: what the ledger of a deleted account came to, by month and type.
+--
+-- Written when the account goes, so that monthly_totals says the same before and after.
+
+create table credits_private.closed_totals (
+  closed_account_id uuid not null,
+  month date not null,
+  type public.credit_transaction_type not null,
+  credits bigint not null,
+  operations bigint not null,
+  constraint closed_totals_pkey primary key (closed_account_id, month, type)
+);
+
+comment on table credits_private.closed_totals is
+  'The ledgers of deleted accounts, by month and type.';
+comment on column credits_private.closed_totals.closed_account_id is
+  'The account, as in closed_accounts.';
+comment on column credits_private.closed_totals.month is
+  'The first day of the month, in UTC.';
+comment on column credits_private.closed_totals.type is
+  'The type of the ledger rows.';
+comment on column credits_private.closed_totals.credits is
+  'The sum of their amounts, in credits.';
+comment on column credits_private.closed_totals.operations is
+  'How many they were.';
+
+revoke all on table credits_private.closed_totals from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/tables/closed_sales.sql
+-- closed_sales: what a deleted account had bought, by month and product, without the transactions.
+--
+-- Written when the account goes, so that monthly_sales says the same before and after.
+
+create table credits_private.closed_sales (
+  closed_account_id uuid not null,
+  month date not null,
+  store text not null,
+  environment text not null,
+  product_id text not null,
+  status public.purchase_status not null,
+  currency text,
+  purchases bigint not null,
+  quantity bigint not null,
+  credits bigint not null,
+  refunded_credits bigint not null,
+  price_cents bigint,
+  constraint closed_sales_key unique nulls not distinct (
+    closed_account_id, month, store, environment, product_id, status, currency
+  )
+);
+
+comment on table credits_private.closed_sales is
+  'What deleted accounts had bought, by month and product.';
+comment on column credits_private.closed_sales.closed_account_id is
+  'The account, as in closed_accounts.';
+comment on column credits_private.closed_sales.month is
+  'The first day of the month in which it was recorded, in UTC.';
+comment on column credits_private.closed_sales.store is
+  'Where the money was paid.';
+comment on column credits_private.closed_sales.environment is
+  'PRODUCTION or SANDBOX.';
+comment on column credits_private.closed_sales.product_id is
+  'What was bought.';
+comment on column credits_private.closed_sales.status is
+  'How far it had come.';
+comment on column credits_private.closed_sales.currency is
+  'The currency of price_cents, or null where nobody said.';
+comment on column credits_private.closed_sales.purchases is
+  'How many purchases they were.';
+comment on column credits_private.closed_sales.quantity is
+  'How many of the product.';
+comment on column credits_private.closed_sales.credits is
+  'What they were worth, in credits.';
+comment on column credits_private.closed_sales.refunded_credits is
+  'How many of those the store had taken back.';
+comment on column credits_private.closed_sales.price_cents is
+  'What was paid, in the smallest unit of the currency; null where nobody said.';
+
+revoke all on table credits_private.closed_sales from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/tables/closed_identities.sql
+-- closed_identities: who has left, as keyed hashes.
+--
+-- The id of every deleted user, and the names that stores had for them (identity_hash). Asked when an account would be
+-- opened and when a store's event names nobody who is here, so that nothing late brings somebody back.
+
+create table credits_private.closed_identities (
+  identity_hash bytea not null,
+  closed_at timestamptz not null,
+  constraint closed_identities_pkey primary key (identity_hash)
+);
+
+comment on table credits_private.closed_identities is
+  'Who has left: ids of users and names of customers, as keyed hashes.';
+comment on column credits_private.closed_identities.identity_hash is
+  'identity_hash of a user or a name.';
+comment on column credits_private.closed_identities.closed_at is
+  'When the account was deleted.';
+
+revoke all on table credits_private.closed_identities from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/tables/bonus_claims.sql
+-- bonus_claims: which addresses and phone numbers have had a signup bonus, as keyed hashes.
+--
+-- Written with the bonus (claim_bonus) and never removed: another spelling of an address, an address that was changed,
+-- or leaving and coming back brings no second one.
+
+create table credits_private.bonus_claims (
+  identity_hash bytea not null,
+  claimed_at timestamptz not null,
+  constraint bonus_claims_pkey primary key (identity_hash)
+);
+
+comment on table credits_private.bonus_claims is
+  'Addresses and phone numbers that have had a signup bonus, as keyed hashes; they outlive the account.';
+comment on column credits_private.bonus_claims.identity_hash is
+  'identity_hash of an address or a phone number.';
+comment on column credits_private.bonus_claims.claimed_at is
+  'When it had the bonus.';
+
+revoke all on table credits_private.bonus_claims from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/tables/personal_data.sql
+-- personal_data: where something of a user stands, one row for each table that has it.
+--
+-- The one list behind the receipt of a deletion and behind export_user_data_for; a test fails where a column that could
+-- name a user is in no table of this list. A host may add its own tables: rows with is_erased must go with the user by
+-- themselves (a foreign key to auth.users, ON DELETE CASCADE), this list removes nothing.
+
+create table credits_private.personal_data (
+  relation text not null,
+  predicate text not null,
+  concealed text[] not null default '{}',
+  is_erased boolean not null default true,
+  constraint personal_data_pkey primary key (relation)
+);
+
+comment on table credits_private.personal_data is
+  'Where something of a user stands, table by table: what a receipt counts and an export shows.';
+comment on column credits_private.personal_data.relation is
+  'The table with its schema, for instance public.user_credits.';
+comment on column credits_private.personal_data.predicate is
+  'Which of its rows, as t, are of a user: SQL in which $1 is their id (uuid) and $2 their address in lowercase, or null.';
+comment on column credits_private.personal_data.concealed is
+  'Columns that an export leaves out, as patterns of LIKE: secrets, and what is about others.';
+comment on column credits_private.personal_data.is_erased is
+  'Whether these rows go with the user, and are counted in the receipt. False: the row stays and no longer names anybody.';
+
+revoke all on table credits_private.personal_data from public, anon, authenticated, service_role;
+
+insert into credits_private.personal_data (relation, predicate, concealed, is_erased)
+values
+  ('auth.users', 't.id = $1', '{%password%,%token%,%secret%}', true),
+  ('public.user_credits', 't.user_id = $1', '{}', true),
+  ('public.credit_transactions', 't.user_id = $1', '{}', true),
+  ('public.credit_holds', 't.user_id = $1', '{}', true),
+  ('public.purchase_transactions', 't.user_id = $1', '{}', true),
+  ('public.user_entitlements', 't.user_id = $1', '{}', true),
+  ('credits_private.credit_lots', 't.user_id = $1', '{}', true),
+  ('credits_private.lot_allocations', 't.user_id = $1', '{}', true),
+  ('credits_private.hold_lots', 't.user_id = $1', '{}', true),
+  ('credits_private.recurring_grants', 't.user_id = $1', '{told_to}', true),
+  ('credits_private.due_accounts', 't.user_id = $1', '{}', true),
+  ('credits_private.outbox', 't.user_id = $1', '{}', true),
+  ('credits_private.store_customers', 't.user_id = $1', '{}', true),
+  (
+    'credits_private.store_event_names',
+    't.name in ($1::pg_catalog.text, $2) or t.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)',
+    '{}', true
+  ),
+  (
+    'credits_private.store_events',
+    't.user_id = $1 or t.user_id is null and (t.provider, t.event_id) in (
+      select n.provider, n.event_id
+      from credits_private.store_event_names as n
+      where n.name in ($1::pg_catalog.text, $2) or n.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)
+    )',
+    '{}', false
+  ),
+  ('credits_private.purchase_claims', '$1 in (t.user_id, t.entitled_user_id)', '{user_id,entitled_user_id}', false),
+  (
+    'credits_private.settings', 't.name = ''sandbox_users'' and $1::pg_catalog.text = any (string_to_array(t.value, '',''))', '{value}', false
+  );
+-- end
+
+-- from sql/credits/views/monthly_totals.sql
+-- monthly_totals: what all ledgers came to, month by month; deleted accounts stay counted.
+--
+-- For accounts and reports of the owner. Reads the whole ledger. The sum of credits less all that was written off
+-- (closed_accounts) is the sum of all balances.
+
+create view credits_private.monthly_totals as
+select m.month, m.type, sum(m.credits)::bigint as credits, sum(m.operations)::bigint as operations
+from (
+  select
+    date_trunc('month', t.created_at at time zone 'UTC')::date as month,
+    t.type,
+    sum(t.amount) as credits,
+    count(*) as operations
+  from public.credit_transactions as t
+  group by 1, 2
+  union all
+  select c.month, c.type, c.credits, c.operations
+  from credits_private.closed_totals as c
+) as m
+group by m.month, m.type;
+
+comment on view credits_private.monthly_totals is
+  'Credits by month and type, of living and deleted accounts together.';
+comment on column credits_private.monthly_totals.month is
+  'The first day of the month, in UTC.';
+comment on column credits_private.monthly_totals.type is
+  'The type of the ledger rows.';
+comment on column credits_private.monthly_totals.credits is
+  'The sum of their amounts, in credits.';
+comment on column credits_private.monthly_totals.operations is
+  'How many they were.';
+
+revoke all on table credits_private.monthly_totals from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/views/monthly_sales.sql
+-- monthly_sales: what was bought, month by month and product by product; deleted accounts stay counted.
+--
+-- For accounts and reports of the owner. Reads all purchases.
+
+create view credits_private.monthly_sales as
+select
+  m.month, m.store, m.environment, m.product_id, m.status, m.currency,
+  sum(m.purchases)::bigint as purchases,
+  sum(m.quantity)::bigint as quantity,
+  sum(m.credits)::bigint as credits,
+  sum(m.refunded_credits)::bigint as refunded_credits,
+  sum(m.price_cents)::bigint as price_cents
+from (
+  select
+    date_trunc('month', p.created_at at time zone 'UTC')::date as month,
+    p.store, p.environment, p.product_id, p.status, p.currency,
+    count(*) as purchases,
+    sum(p.quantity) as quantity,
+    sum(p.credits) as credits,
+    sum(p.refunded_credits) as refunded_credits,
+    sum(p.price_cents) as price_cents
+  from public.purchase_transactions as p
+  group by 1, 2, 3, 4, 5, 6
+  union all
+  select
+    c.month, c.store, c.environment, c.product_id, c.status, c.currency, c.purchases, c.quantity, c.credits,
+    c.refunded_credits, c.price_cents
+  from credits_private.closed_sales as c
+) as m
+group by m.month, m.store, m.environment, m.product_id, m.status, m.currency;
+
+comment on view credits_private.monthly_sales is
+  'Purchases by month, store, product, status and currency, of living and deleted accounts together.';
+comment on column credits_private.monthly_sales.month is
+  'The first day of the month in which they were recorded, in UTC.';
+comment on column credits_private.monthly_sales.store is
+  'Where the money was paid.';
+comment on column credits_private.monthly_sales.environment is
+  'PRODUCTION or SANDBOX.';
+comment on column credits_private.monthly_sales.product_id is
+  'What was bought.';
+comment on column credits_private.monthly_sales.status is
+  'How far they have come, or had when the account was deleted.';
+comment on column credits_private.monthly_sales.currency is
+  'The currency of price_cents, or null where nobody said.';
+comment on column credits_private.monthly_sales.purchases is
+  'How many purchases they are.';
+comment on column credits_private.monthly_sales.quantity is
+  'How many of the product.';
+comment on column credits_private.monthly_sales.credits is
+  'What they were worth, in credits.';
+comment on column credits_private.monthly_sales.refunded_credits is
+  'How many of those stores took back.';
+comment on column credits_private.monthly_sales.price_cents is
+  'What was paid, in the smallest unit of the currency; null where nobody said.';
+
+revoke all on table credits_private.monthly_sales from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/current_user_id.sql
@@ -1835,11 +2124,215 @@ comment on function credits_private.check_entry(bigint, text, jsonb, text) is
 revoke all on function credits_private.check_entry(bigint, text, jsonb, text) from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/hmac_pads.sql
+-- hmac_pads: the two blocks that HMAC makes of a key, for whoever hashes many messages under one.
+
+create or replace function credits_private.hmac_pads(
+  p_key bytea
+)
+  returns bytea[]
+  language plpgsql
+  immutable
+  set search_path = ''
+as $$
+declare
+  v_key pg_catalog.bytea := case when length(p_key) > 64 then sha256(p_key) else p_key end;
+  v_inner pg_catalog.bytea := decode(repeat('36', 64), 'hex');
+  v_outer pg_catalog.bytea := decode(repeat('5c', 64), 'hex');
+begin
+  for v_i in 0 .. length(v_key) - 1 loop
+    v_inner := set_byte(v_inner, v_i, get_byte(v_key, v_i) # 54);
+    v_outer := set_byte(v_outer, v_i, get_byte(v_key, v_i) # 92);
+  end loop;
+  return array[v_inner, v_outer];
+end;
+$$;
+
+comment on function credits_private.hmac_pads(bytea) is
+  'The inner and the outer block of a key, 64 bytes each.';
+
+revoke all on function credits_private.hmac_pads(bytea) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/hmac_sha256.sql
+-- hmac_sha256: a keyed hash (RFC 2104), in plain SQL.
+--
+-- For is_signed. Supabase has pgcrypto, other servers need not, and sha256 is in the core of Postgres. A test compares it
+-- with Python's for keys and messages of every length around the block of 64 bytes.
+
+create or replace function credits_private.hmac_sha256(
+  p_key bytea,
+  p_message bytea
+)
+  returns bytea
+  language plpgsql
+  immutable
+  set search_path = ''
+as $$
+declare
+  v_pads pg_catalog.bytea[] := credits_private.hmac_pads(p_key);
+begin
+  return sha256(v_pads[2] || sha256(v_pads[1] || p_message));
+end;
+$$;
+
+comment on function credits_private.hmac_sha256(bytea, bytea) is
+  'HMAC-SHA256 of a message, 32 bytes.';
+
+revoke all on function credits_private.hmac_sha256(bytea, bytea) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/identity_key.sql
+-- identity_key: the secret under which people are hashed, ready for use.
+--
+-- Made with the database, never set and never shown. The oldest counts: rows that are restored into a database which was
+-- pushed anew bring theirs.
+
+create or replace function credits_private.identity_key()
+  returns bytea[]
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+begin
+  return (
+    select credits_private.hmac_pads(decode(s.value, 'hex'))
+    from credits_private.secrets as s
+    where s.name = 'identity_key'
+    order by s.added_at
+    limit 1
+  );
+end;
+$$;
+
+comment on function credits_private.identity_key() is
+  'The secret identity_key, as hmac_pads.';
+
+revoke all on function credits_private.identity_key() from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/identity_hash.sql
+-- identity_hash: who somebody is, in a form that tells nobody.
+--
+-- HMAC-SHA256 under a secret that never leaves this database: without it an address cannot be guessed from its hash.
+-- An address counts without its case, what stands behind a plus, and the dots that Gmail ignores; a phone number by
+-- its digits. Whoever hashes many passes the key.
+
+create or replace function credits_private.identity_hash(
+  p_kind text,
+  p_value text,
+  p_key bytea[] default null
+)
+  returns bytea
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_key pg_catalog.bytea[] := coalesce(p_key, credits_private.identity_key());
+  v_value pg_catalog.text := p_value;
+begin
+  if p_kind = 'address' then
+    v_value := lower(btrim(p_value));
+    if strpos(v_value, '+') > 0 then
+      v_value := regexp_replace(v_value, '\+[^@]*@', '@');
+    end if;
+    if v_value like '%@gmail.com' or v_value like '%@googlemail.com' then
+      v_value := replace(split_part(v_value, '@', 1), '.', '') || '@gmail.com';
+    end if;
+  elsif p_kind = 'phone' then
+    v_value := regexp_replace(p_value, '[^0-9]', '', 'g');
+  end if;
+  return case
+    when v_value <> '' then sha256(v_key[2] || sha256(v_key[1] || convert_to(p_kind || ':' || v_value, 'UTF8')))
+  end;
+end;
+$$;
+
+comment on function credits_private.identity_hash(text, text, bytea[]) is
+  'A keyed hash of a user (their id), an address, a phone number or a name (provider:name); null for nothing.';
+
+revoke all on function credits_private.identity_hash(text, text, bytea[]) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/bonus_identities.sql
+-- bonus_identities: by what a user is known again who comes for a second signup bonus, none to two hashes.
+
+create or replace function credits_private.bonus_identities(
+  p_email text,
+  p_phone text
+)
+  returns bytea[]
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_key pg_catalog.bytea[] := credits_private.identity_key();
+begin
+  return array_remove(
+    array[
+      credits_private.identity_hash('address', p_email, v_key), credits_private.identity_hash('phone', p_phone, v_key)
+    ],
+    null
+  );
+end;
+$$;
+
+comment on function credits_private.bonus_identities(text, text) is
+  'Hashes of an address and a phone number, as in bonus_claims.';
+
+revoke all on function credits_private.bonus_identities(text, text) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/claim_bonus.sql
+-- claim_bonus: the one signup bonus of an address and a phone number, taken by this user.
+--
+-- Called with the bonus, with whatever stands in for it, and for a new address of somebody who has an account. Two
+-- sign-ups of one address at once: the second waits for the first, then has none. Taken before the balance is locked,
+-- as in open_accounts, so that nobody who holds a balance waits for a claim. An anonymous user who brought a balance has
+-- had it too (adopt_accounts), though nobody knew an address then.
+
+create or replace function credits_private.claim_bonus(
+  p_user_id uuid
+)
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_hashes pg_catalog.bytea[] := (
+    select credits_private.bonus_identities(u.email, u.phone) from auth.users as u where u.id = p_user_id
+  );
+  v_claimed bigint;
+begin
+  insert into credits_private.bonus_claims (identity_hash, claimed_at)
+  select i.hash, credits_private.now()
+  from unnest(v_hashes) as i (hash)
+  order by i.hash
+  on conflict (identity_hash) do nothing;
+  get diagnostics v_claimed = row_count;
+  return v_claimed = cardinality(v_hashes) and not exists (
+    select
+    from credits_private.bonus_claims as c
+    where c.identity_hash = credits_private.identity_hash('user', p_user_id::pg_catalog.text)
+  );
+end;
+$$;
+
+comment on function credits_private.claim_bonus(uuid) is
+  'Notes that the address and the phone number of a user have had their signup bonus. True when neither had had it; also for who has neither.';
+
+revoke all on function credits_private.claim_bonus(uuid) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/signup_bonus_for.sql
 -- signup_bonus_for: what a new account of this user starts with.
 --
 -- Asked when an account is opened, and by get_user_credits for a user whose account is not open yet, so
--- that both say the same. Looks at auth.users, hence PT404 for a user who does not exist.
+-- that both say the same. Looks at auth.users, hence PT404 for a user who does not exist, and PT410 for one who was
+-- deleted: softly, or under this same id before. Nothing where the address or the phone number has had it before.
 
 create or replace function credits_private.signup_bonus_for(p_user_id uuid)
   returns bigint
@@ -1849,15 +2342,9 @@ create or replace function credits_private.signup_bonus_for(p_user_id uuid)
 as $$
 declare
   v_bonus bigint;
+  v_user pg_catalog.record;
 begin
-  select
-    case
-      when u.is_anonymous then 0
-      else (select s.value::bigint from credits_private.settings as s where s.name = 'signup_bonus')
-    end
-  into v_bonus
-  from auth.users as u
-  where u.id = p_user_id;
+  select u.is_anonymous, u.email, u.phone, u.deleted_at into v_user from auth.users as u where u.id = p_user_id;
   if not found then
     raise exception using
       errcode = 'PT404',
@@ -1865,12 +2352,34 @@ begin
       detail = '{}',
       hint = 'There is no such user.';
   end if;
+  if v_user.deleted_at is not null or exists (
+    select
+    from credits_private.closed_identities as c
+    where c.identity_hash = credits_private.identity_hash('user', p_user_id::pg_catalog.text)
+  ) then
+    raise exception using
+      errcode = 'PT410',
+      message = 'account_closed',
+      detail = '{}',
+      hint = 'This account was deleted.';
+  end if;
+  if v_user.is_anonymous then
+    return 0;
+  end if;
+  select s.value::bigint into v_bonus from credits_private.settings as s where s.name = 'signup_bonus';
+  if v_bonus > 0 and exists (
+    select
+    from credits_private.bonus_claims as c
+    where c.identity_hash = any (credits_private.bonus_identities(v_user.email, v_user.phone))
+  ) then
+    return 0;
+  end if;
   return v_bonus;
 end;
 $$;
 
 comment on function credits_private.signup_bonus_for(uuid) is
-  'Credits that a new account of this user starts with: the setting signup_bonus, 0 while anonymous. Raises PT404 account_not_found.';
+  'Credits that a new account of this user starts with: the setting signup_bonus, 0 while anonymous and for an address that has had it. Raises PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function credits_private.signup_bonus_for(uuid) from public, anon, authenticated, service_role;
 -- end
@@ -2092,6 +2601,33 @@ revoke all on function credits_private.post(uuid, public.credit_transaction_type
   from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/credits_before.sql
+-- credits_before: what a user had before credits-db, while their account is not open yet.
+--
+-- For read_account, during the push that takes a live database over: nobody sees less than they had.
+
+create or replace function credits_private.credits_before(p_user_id uuid)
+  returns bigint
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_credits bigint;
+begin
+  if to_regclass('credits_before.balances') is not null then
+    execute 'select b.credits from credits_before.balances as b where b.user_id = $1' into v_credits using p_user_id;
+  end if;
+  return v_credits;
+end;
+$$;
+
+comment on function credits_private.credits_before(uuid) is
+  'The balance in credits that a user brings from before; null for who brings none.';
+
+revoke all on function credits_private.credits_before(uuid) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/adopt_accounts.sql
 -- adopt_accounts: opens the accounts of users who had credits before credits-db, with the balance and the past of before.
 --
@@ -2291,6 +2827,14 @@ begin
       from numbered as n
       join opened as o on o.user_id = n.user_id
     ),
+    rewarded as (
+      insert into credits_private.bonus_claims (identity_hash, claimed_at)
+      select credits_private.identity_hash('user', u.id::pg_catalog.text), $2
+      from auth.users as u
+      join opened as o on o.user_id = u.id
+      where u.is_anonymous
+      on conflict (identity_hash) do nothing
+    ),
     refunded as (
       insert into credits_private.purchase_facts (store, environment, transaction_id, kind, ref, product_id, stage)
       select p.store, p.environment, p.transaction_id, 'refund', 'adopted:' || p.product_id, p.product_id, 1
@@ -2308,7 +2852,7 @@ begin
       case when p.status = 'refunded' then p.credits else 0 end,
       p.price_cents, p.currency, n.seq, p.payload,
       case when p.status in ('completed', 'refunded') then coalesce(p.verified_at, p.at, $2) end,
-      coalesce(p.at, $2)
+      coalesce(p.created_at, $2)
     from sales as p
     join opened as o on o.user_id = p.user_id
     left join numbered as n on n.user_id = p.user_id and n.name = p.name
@@ -2329,7 +2873,8 @@ revoke all on function credits_private.adopt_accounts(uuid[]) from public, anon,
 --
 -- Called by the trigger on auth.users and by the first operation of a user whom the trigger missed. The
 -- user is looked up and share-locked first, so an account never outlives a deletion that runs beside it.
--- The bonus is a ledger row with a key of our own: whoever comes twice, at once or later, gets it once.
+-- The bonus is a ledger row with a key of our own: whoever comes twice, at once or later, gets it once; and so does
+-- whoever comes again under another id (claim_bonus). Who brings a balance from before has had it.
 
 create or replace function credits_private.open_account(p_user_id uuid)
   returns void
@@ -2339,6 +2884,7 @@ create or replace function credits_private.open_account(p_user_id uuid)
 as $$
 declare
   v_bonus bigint;
+  v_is_open boolean;
   v_now pg_catalog.timestamptz := credits_private.now();
 begin
   if p_user_id is null then
@@ -2349,15 +2895,17 @@ begin
       hint = 'The user id is null: nobody is signed in.';
   end if;
   perform from auth.users as u where u.id = p_user_id for key share;
-  if not found then
-    raise exception using
-      errcode = 'PT404',
-      message = 'account_not_found',
-      detail = '{}',
-      hint = 'There is no such user.';
-  end if;
-  perform credits_private.adopt_accounts(array[p_user_id]);
   v_bonus := credits_private.signup_bonus_for(p_user_id);
+  v_is_open := exists (select from public.user_credits as a where a.user_id = p_user_id);
+  if not v_is_open then
+    perform credits_private.adopt_accounts(array[p_user_id]);
+  end if;
+  if v_bonus > 0 and (
+    not credits_private.claim_bonus(p_user_id)
+    or not v_is_open and exists (select from public.user_credits as a where a.user_id = p_user_id)
+  ) then
+    v_bonus := 0::bigint;
+  end if;
   insert into public.user_credits (user_id, created_at, updated_at)
   values (p_user_id, v_now, v_now)
   on conflict (user_id) do nothing;
@@ -2376,7 +2924,7 @@ end;
 $$;
 
 comment on function credits_private.open_account(uuid) is
-  'Opens the account of a user and grants the signup bonus, both at most once. Raises PT401 not_authenticated for null and PT404 account_not_found.';
+  'Opens the account of a user and grants the signup bonus, both at most once. Raises PT401 not_authenticated for null, PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function credits_private.open_account(uuid) from public, anon, authenticated, service_role;
 -- end
@@ -2387,6 +2935,7 @@ revoke all on function credits_private.open_account(uuid) from public, anon, aut
 -- Called by credits-db push in transactions of its own, so that no user waits for all others, and by the migration
 -- for whoever is left. Takes the next p_limit users without an account, in the order of their ids and from
 -- p_from on, and says with which id to go on. The users are share-locked first, so no account outlives a deletion.
+-- Of several users with one address or phone number the first has the bonus, as if they had come one by one.
 
 create or replace function credits_private.open_accounts(
   p_from uuid,
@@ -2398,23 +2947,61 @@ create or replace function credits_private.open_accounts(
   set search_path = ''
 as $$
 declare
+  v_key pg_catalog.bytea[] := credits_private.identity_key();
+  v_is_first boolean := not exists (select from credits_private.closed_identities as c);
   v_users pg_catalog.uuid[] := array(
     select u.id
     from auth.users as u
     where u.id >= p_from
+      and u.deleted_at is null
       and not exists (select from public.user_credits as a where a.user_id = u.id and a.user_id >= p_from)
+      and (v_is_first or not exists (
+        select
+        from credits_private.closed_identities as c
+        where c.identity_hash = credits_private.identity_hash('user', u.id::pg_catalog.text, v_key)
+      ))
     order by u.id
     limit p_limit
     for key share of u
   );
+  v_bonus bigint := (select s.value::bigint from credits_private.settings as s where s.name = 'signup_bonus');
   v_now pg_catalog.timestamptz := credits_private.now();
 begin
   perform credits_private.adopt_accounts(v_users);
-  with opened as (
+  with identities as materialized (
+    select u.id, i.hash, row_number() over (partition by i.hash order by a.user_id, u.id) as place
+    from auth.users as u
+    left join public.user_credits as a on a.user_id = u.id  -- who brought a balance has had the bonus
+    cross join lateral (
+      select credits_private.identity_hash('address', u.email, v_key)
+      union all
+      select credits_private.identity_hash('phone', u.phone, v_key)
+      where u.phone <> ''
+    ) as i (hash)
+    where u.id = any (v_users) and not u.is_anonymous and i.hash is not null and v_bonus > 0
+  ),
+  claimed as (
+    insert into credits_private.bonus_claims (identity_hash, claimed_at)
+    select i.hash, v_now
+    from identities as i
+    where i.place = 1
+    order by i.hash
+    on conflict (identity_hash) do nothing
+    returning identity_hash
+  ),
+  refused as (
+    select i.id
+    from identities as i
+    left join claimed as c on c.identity_hash = i.hash
+    where i.place > 1 or c.identity_hash is null
+  ),
+  opened as (
     insert into public.user_credits (user_id, credits_remaining, total_credits, last_seq, created_at, updated_at)
     select u.id, b.bonus, b.bonus, sign(b.bonus), v_now, v_now
     from auth.users as u
-    cross join lateral credits_private.signup_bonus_for(u.id) as b (bonus)
+    cross join lateral (
+      select case when u.is_anonymous or u.id in (select r.id from refused as r) then 0 else v_bonus end
+    ) as b (bonus)
     where u.id = any (v_users)
     on conflict (user_id) do nothing
     returning *
@@ -2440,28 +3027,32 @@ revoke all on function credits_private.open_accounts(uuid, integer) from public,
 -- from sql/credits/private/count_unopened.sql
 -- count_unopened: how many users were there before credits-db and have no account yet, for the question that push asks.
 
-create or replace function credits_private.count_unopened(
-  out users bigint,
-  out rewarded bigint,
-  out bonus bigint
-)
+create or replace function credits_private.count_unopened()
+  returns jsonb
   language plpgsql
   stable
   set search_path = ''
 as $$
+declare
+  v_users bigint;
+  v_rewarded bigint;
 begin
   execute format(
     $query$
       select count(*), count(*) filter (where not u.is_anonymous and not %s)
       from auth.users as u
-      where not exists (select from public.user_credits as a where a.user_id = u.id)
+      where u.deleted_at is null and not exists (select from public.user_credits as a where a.user_id = u.id)
     $query$,
     case
       when to_regclass('credits_before.balances') is null then 'false'
       else 'exists (select from credits_before.balances as b where b.user_id = u.id)'
     end
-  ) into users, rewarded;
-  select s.value::bigint into bonus from credits_private.settings as s where s.name = 'signup_bonus';
+  ) into v_users, v_rewarded;
+  return jsonb_build_object(
+    'users', v_users,
+    'rewarded', v_rewarded,
+    'bonus', (select s.value::bigint from credits_private.settings as s where s.name = 'signup_bonus')
+  );
 end;
 $$;
 
@@ -2493,7 +3084,7 @@ begin
     select t.oid, a.attname
     from credits_private.adopted_relations as r
     cross join to_regclass(r.relation) as t (oid)
-    join pg_catalog.pg_attribute as a on a.attrelid = t.oid and a.attnum > 0 and a.atttypid = 'uuid'::regtype
+    join pg_catalog.pg_attribute as a on a.attrelid = t.oid and a.attnum > 0 and a.atttypid = 'pg_catalog.uuid'::pg_catalog.regtype
     where a.attname = 'user_id'
       or r.relation in ('public.users', 'public.profiles') and a.attname = 'id'
     order by t.oid
@@ -2504,9 +3095,14 @@ begin
     where k.conrelid = v_table and k.contype = 'f' and a.attname = v_column
     limit 1;
     if found or starts_with(v_table::pg_catalog.text, 'credits_before.') then
-      perform credits_private.repoint(v_table, v_column, coalesce(v_target, 'auth.users'::regclass));
+      perform credits_private.repoint(v_table, v_column, coalesce(v_target, 'auth.users'::pg_catalog.regclass));
     end if;
     v_target := null;
+    insert into credits_private.personal_data (relation, predicate)
+    select r.relation, format('t.%I = $1', v_column)
+    from credits_private.adopted_relations as r
+    where to_regclass(r.relation) = v_table
+    on conflict (relation) do nothing;
   end loop;
 end;
 $$;
@@ -2515,6 +3111,39 @@ comment on function credits_private.join_adopted() is
   'Lets the rows of adopted tables go with their user.';
 
 revoke all on function credits_private.join_adopted() from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/remove_adopted.sql
+-- remove_adopted: removes what the tables of before have of a user whose row in auth.users stays (a soft deletion).
+--
+-- A deletion takes those rows by their references (join_adopted).
+
+create or replace function credits_private.remove_adopted(p_user_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_data credits_private.personal_data;
+begin
+  for v_data in
+    select d.*
+    from credits_private.personal_data as d
+    join credits_private.adopted_relations as r on r.relation = d.relation
+    where to_regclass(d.relation) is not null
+    order by d.relation
+  loop
+    execute format('delete from %s as t where %s', to_regclass(v_data.relation), v_data.predicate)
+    using p_user_id, null::pg_catalog.text;
+  end loop;
+end;
+$$;
+
+comment on function credits_private.remove_adopted(uuid) is
+  'Deletes the rows of a user in adopted tables.';
+
+revoke all on function credits_private.remove_adopted(uuid) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/finish_adoption.sql
@@ -2534,7 +3163,7 @@ declare
   v_constraint pg_catalog.record;
 begin
   for v_constraint in
-    select k.conrelid::regclass as table_name, k.conname
+    select k.conrelid::pg_catalog.regclass as table_name, k.conname
     from pg_catalog.pg_constraint as k
     where k.contype = 'f'
       and not k.convalidated
@@ -2548,6 +3177,16 @@ begin
     end;
   end loop;
   if to_regclass('credits_before.balances') is not null then
+    -- what was bought by somebody who is not here any more is not credited to anybody else
+    execute $claim$
+      insert into credits_private.purchase_claims (store, environment, transaction_id, source, claimed_at, closed_account_id)
+      select distinct on (p.store, p.environment, p.transaction_id)
+        p.store, p.environment, p.transaction_id, 'adopted', coalesce(p.at, credits_private.now()),
+        '00000000-0000-0000-0000-000000000000'::pg_catalog.uuid
+      from credits_before.purchases as p
+      order by p.store, p.environment, p.transaction_id
+      on conflict (store, environment, transaction_id) do nothing
+    $claim$;
     drop view if exists credits_before.balances, credits_before.purchases, credits_before.transactions;
   end if;
 end;
@@ -3683,7 +4322,7 @@ end;
 $$;
 
 comment on function credits_private.spend(uuid, bigint, text, jsonb, text) is
-  'Takes credits and returns the ledger row. Raises PT402 insufficient_credits, PT404 account_not_found, PT422 idempotency_key_reused and 22023 like check_entry.';
+  'Takes credits and returns the ledger row. Raises PT402 insufficient_credits, PT404 account_not_found, PT410 account_closed, PT422 idempotency_key_reused and 22023 like check_entry.';
 
 revoke all on function credits_private.spend(uuid, bigint, text, jsonb, text) from public, anon, authenticated, service_role;
 -- end
@@ -3751,11 +4390,92 @@ $$;
 comment on function credits_private.add_credits(
   uuid, bigint, public.credit_transaction_type, timestamptz, text, jsonb, text
 ) is
-  'Adds credits and returns the ledger row. Raises PT404 account_not_found, PT422 idempotency_key_reused, expiry_not_allowed or balance_limit, and 22023.';
+  'Adds credits and returns the ledger row. Raises PT404 account_not_found, PT410 account_closed, PT422 idempotency_key_reused, expiry_not_allowed or balance_limit, and 22023.';
 
 revoke all on function credits_private.add_credits(
   uuid, bigint, public.credit_transaction_type, timestamptz, text, jsonb, text
 ) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/find_addresses.sql
+-- find_addresses: whose addresses are these?
+--
+-- For import_balance, whose lines may name users by their address: thousands in one look at auth.users, which has no
+-- index that could find one without its case. Who is meant when several users have an address is not decided here.
+
+create or replace function credits_private.find_addresses(p_addresses text[])
+  returns jsonb
+  language sql
+  stable
+  set search_path = ''
+as $$
+  select coalesce(jsonb_object_agg(f.address, f.user_ids), '{}')
+  from (
+    select a.address, jsonb_agg(u.id order by u.id) as user_ids
+    from (select distinct unnest(p_addresses) as address) as a
+    join auth.users as u on lower(u.email) = lower(a.address)
+    group by a.address
+  ) as f;
+$$;
+
+comment on function credits_private.find_addresses(text[]) is
+  'The ids of the users who have these addresses, in whatever case: {"address": ["id", ...]}, without those that nobody has.';
+
+revoke all on function credits_private.find_addresses(text[]) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/import_balance.sql
+-- import_balance: credits one line of a file of balances.
+--
+-- For the owner (credits-db import-balances), which calls it for a batch of lines in one transaction: a line that cannot
+-- be credited answers why, as a word, and leaves the others alone. The texts are as they stand in the file. The key makes
+-- it replayable: a line that was credited before answers so and changes nothing.
+
+create or replace function credits_private.import_balance(
+  p_user_id uuid,
+  p_amount text,
+  p_expires_at text,
+  p_idempotency_key text
+)
+  returns text
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_account public.user_credits;
+  v_row public.credit_transactions;
+  v_expires_at pg_catalog.timestamptz;
+begin
+  if p_amount !~ '^[0-9]{1,13}$' then
+    return 'invalid_amount';
+  end if;
+  if p_expires_at ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$' then
+    v_expires_at := (p_expires_at || ' 00:00:00Z')::pg_catalog.timestamptz;
+  elsif p_expires_at
+    ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)$'
+  then
+    v_expires_at := p_expires_at::pg_catalog.timestamptz;
+  elsif p_expires_at <> '' then
+    return 'invalid_date';
+  end if;
+  v_account := credits_private.lock_account(p_user_id);
+  v_row := credits_private.add_credits(
+    p_user_id, p_amount::pg_catalog.int8, 'bonus', v_expires_at, 'Imported balance', '{}', p_idempotency_key
+  );
+  return case when v_row.seq <= v_account.last_seq then 'replayed' else 'credited' end;
+exception
+  when datetime_field_overflow or invalid_datetime_format or invalid_time_zone_displacement_value then
+    return 'invalid_date';
+  when sqlstate 'PT404' or sqlstate 'PT410' or sqlstate 'PT422' or sqlstate '22023' then
+    return case sqlerrm when 'invalid_argument' then 'expired' else sqlerrm end;
+end;
+$$;
+
+comment on function credits_private.import_balance(uuid, text, text, text) is
+  'Credits a line of a file of balances as a bonus. p_amount: a whole number; p_expires_at: an ISO date (midnight UTC) or instant with a zone, or empty. Returns credited, replayed, or why not: invalid_date, expired, or the token of the refusal.';
+
+revoke all on function credits_private.import_balance(uuid, text, text, text) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/refund_consumption.sql
@@ -3839,7 +4559,7 @@ end;
 $$;
 
 comment on function credits_private.refund_consumption(uuid, bigint, bigint, text, jsonb, text) is
-  'Gives back a consumption, whole or in part, and returns the ledger row. Raises PT404 transaction_not_found or account_not_found, PT409 refund_exceeds_consumption, PT422 idempotency_key_reused or balance_limit, and 22023.';
+  'Gives back a consumption, whole or in part, and returns the ledger row. Raises PT404 transaction_not_found or account_not_found, PT409 refund_exceeds_consumption, PT410 account_closed, PT422 idempotency_key_reused or balance_limit, and 22023.';
 
 revoke all on function credits_private.refund_consumption(uuid, bigint, bigint, text, jsonb, text)
   from public, anon, authenticated, service_role;
@@ -3935,7 +4655,7 @@ end;
 $$;
 
 comment on function credits_private.reserve_credits(uuid, bigint, interval, text, jsonb, text) is
-  'Sets credits aside and returns the hold. Raises PT402 insufficient_credits, PT404 account_not_found, PT422 idempotency_key_reused, PT429 too_many_holds and 22023.';
+  'Sets credits aside and returns the hold. Raises PT402 insufficient_credits, PT404 account_not_found, PT410 account_closed, PT422 idempotency_key_reused, PT429 too_many_holds and 22023.';
 
 revoke all on function credits_private.reserve_credits(uuid, bigint, interval, text, jsonb, text)
   from public, anon, authenticated, service_role;
@@ -4067,7 +4787,7 @@ end;
 $$;
 
 comment on function credits_private.capture_hold(uuid, uuid, bigint, text, jsonb, text) is
-  'Spends a hold, whole or in part, and returns the ledger row. Raises PT404 hold_not_found or account_not_found, PT409 hold_not_active, PT422 idempotency_key_reused and 22023.';
+  'Spends a hold, whole or in part, and returns the ledger row. Raises PT404 hold_not_found or account_not_found, PT409 hold_not_active, PT410 account_closed, PT422 idempotency_key_reused and 22023.';
 
 revoke all on function credits_private.capture_hold(uuid, uuid, bigint, text, jsonb, text)
   from public, anon, authenticated, service_role;
@@ -4113,7 +4833,7 @@ end;
 $$;
 
 comment on function credits_private.release_hold(uuid, uuid) is
-  'Gives a hold back and returns it. Raises PT404 hold_not_found or account_not_found, and PT409 hold_not_active where it was captured.';
+  'Gives a hold back and returns it. Raises PT404 hold_not_found or account_not_found, PT409 hold_not_active where it was captured, and PT410 account_closed.';
 
 revoke all on function credits_private.release_hold(uuid, uuid) from public, anon, authenticated, service_role;
 -- end
@@ -4229,7 +4949,8 @@ revoke all on function credits_private.tell_holders(integer) from public, anon, 
 -- Locks the user, then the balance: the order of a deletion in auth.users, of a sign-up and of lock_account, so a spend
 -- beside it came before or finds no account. (A transaction with two plain spends of one user looks at the user again,
 -- for the foreign key, and may so meet a deletion in a deadlock; Postgres ends one of the two.)
--- Deleting the auth user does the rest: the balance goes by its foreign key, ledger and purchases with the balance.
+-- Deleting the auth user does the rest: the balance goes by its foreign key, everything else with the balance, or by
+-- close_account_on_deletion. The receipt counts what personal_data lists, so a host's tables are on it too.
 -- Called again it removes nothing and answers with a receipt of zeros.
 
 create or replace function credits_private.erase_account(p_user_id uuid)
@@ -4240,12 +4961,9 @@ create or replace function credits_private.erase_account(p_user_id uuid)
 as $$
 declare
   v_account public.user_credits;
-  v_transactions bigint := 0::bigint;
-  v_purchases bigint := 0::bigint;
-  v_entitlements bigint := 0::bigint;
-  v_holds bigint := 0::bigint;
-  v_accounts bigint := 0::bigint;
-  v_users bigint := 0::bigint;
+  v_address pg_catalog.text;
+  v_place credits_private.personal_data;
+  v_count bigint;
   v_receipt public.account_deletion;
 begin
   if p_user_id is null then
@@ -4255,39 +4973,97 @@ begin
       detail = '{}',
       hint = 'The user id is null: nobody is signed in.';
   end if;
-  perform from auth.users as u where u.id = p_user_id for update;
+  select lower(u.email) into v_address from auth.users as u where u.id = p_user_id for update;
+  perform from public.user_credits as a where a.user_id = p_user_id for update;
   if found then
-    perform from public.user_credits as a where a.user_id = p_user_id for update;
-    get diagnostics v_accounts = row_count;
-    if found then
-      v_account := credits_private.read_account(p_user_id);
-    end if;
-    select count(*) into v_transactions from public.credit_transactions as t where t.user_id = p_user_id;
-    select count(*) into v_purchases from public.purchase_transactions as p where p.user_id = p_user_id;
-    select count(*) into v_entitlements from public.user_entitlements as e where e.user_id = p_user_id;
-    select count(*) into v_holds from public.credit_holds as h where h.user_id = p_user_id;
-    delete from auth.users as u where u.id = p_user_id;
-    get diagnostics v_users = row_count;
+    v_account := credits_private.read_account(p_user_id);
   end if;
+  v_receipt.removed := '{}';
+  for v_place in
+    select d.* from credits_private.personal_data as d where d.is_erased and to_regclass(d.relation) is not null
+  loop
+    execute format('select count(*) from %s as t where %s', to_regclass(v_place.relation), v_place.predicate)
+    into v_count
+    using p_user_id, v_address;
+    v_receipt.removed := v_receipt.removed || jsonb_build_object(v_place.relation, v_count);
+  end loop;
+  delete from auth.users as u where u.id = p_user_id;
   v_receipt.user_id := p_user_id;
   v_receipt.deleted_at := credits_private.now();
   v_receipt.credits_written_off := coalesce(v_account.credits_remaining, 0);
-  v_receipt.removed := jsonb_build_object(
-    'auth.users', v_users,
-    'public.user_credits', v_accounts,
-    'public.credit_transactions', v_transactions,
-    'public.credit_holds', v_holds,
-    'public.purchase_transactions', v_purchases,
-    'public.user_entitlements', v_entitlements
-  );
   return v_receipt;
 end;
 $$;
 
 comment on function credits_private.erase_account(uuid) is
-  'Deletes a user with balance and ledger, and returns the receipt. Raises PT401 not_authenticated for null.';
+  'Deletes a user with all that is theirs, and returns the receipt. Raises PT401 not_authenticated for null.';
 
 revoke all on function credits_private.erase_account(uuid) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/export_user_data.sql
+-- export_user_data: everything that is held about a user, for the user who asks for it.
+--
+-- Rows as they are, of every table that personal_data lists, without the columns that it conceals. A body that Postgres
+-- has no jsonb for comes as text. Reads; locks and writes nothing.
+
+create or replace function credits_private.export_user_data(p_user_id uuid)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_address pg_catalog.text;
+  v_place credits_private.personal_data;
+  v_rows pg_catalog.jsonb;
+  v_tables pg_catalog.jsonb := '{}';
+begin
+  if p_user_id is null then
+    raise exception using
+      errcode = 'PT401',
+      message = 'not_authenticated',
+      detail = '{}',
+      hint = 'The user id is null: nobody is signed in.';
+  end if;
+  select lower(u.email) into v_address from auth.users as u where u.id = p_user_id;
+  if not found then
+    raise exception using
+      errcode = 'PT404',
+      message = 'account_not_found',
+      detail = '{}',
+      hint = 'There is no such user.';
+  end if;
+  for v_place in
+    select d.* from credits_private.personal_data as d where to_regclass(d.relation) is not null
+  loop
+    execute format(
+      $query$
+        select coalesce(jsonb_agg(r.shown), '[]')
+        from (
+          select (
+            select jsonb_object_agg(c.key, coalesce(credits_private.read_json(c.value), to_jsonb(c.value::pg_catalog.text)))
+            from json_each(row_to_json(t)) as c
+            where c.key not like all ($3)
+          ) as shown
+          from %s as t
+          where %s
+        ) as r
+      $query$,
+      to_regclass(v_place.relation), v_place.predicate
+    )
+    into v_rows
+    using p_user_id, v_address, v_place.concealed;
+    v_tables := v_tables || jsonb_build_object(v_place.relation, v_rows);
+  end loop;
+  return jsonb_build_object('user_id', p_user_id, 'exported_at', credits_private.now(), 'tables', v_tables);
+end;
+$$;
+
+comment on function credits_private.export_user_data(uuid) is
+  'Everything that is held about a user, table by table. Raises PT401 not_authenticated for null and PT404 account_not_found.';
+
+revoke all on function credits_private.export_user_data(uuid) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/read_account.sql
@@ -4310,7 +5086,9 @@ begin
   select a.* into v_account from public.user_credits as a where a.user_id = p_user_id;
   if not found then
     v_account.user_id := p_user_id;
-    v_account.credits_remaining := credits_private.signup_bonus_for(p_user_id);
+    v_account.credits_remaining := coalesce(
+      credits_private.credits_before(p_user_id), credits_private.signup_bonus_for(p_user_id)
+    );
     v_account.credits_held := 0;
     v_account.total_credits := v_account.credits_remaining;
     v_account.used_credits := 0;
@@ -4332,7 +5110,7 @@ end;
 $$;
 
 comment on function credits_private.read_account(uuid) is
-  'The balance row of a user, or what it would be once opened. Raises PT404 account_not_found.';
+  'The balance row of a user, or what it would be once opened. Raises PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function credits_private.read_account(uuid) from public, anon, authenticated, service_role;
 -- end
@@ -5070,7 +5848,7 @@ end;
 $$;
 
 comment on function credits_private.explain_balance(uuid) is
-  'A JSON object: the figures of the balance, totals by type, what has fallen due and is not written yet, lots, holds, recurring grants, debts and where they come from, the five newest ledger rows, whether the books add up, and a summary in sentences. Raises PT404 account_not_found.';
+  'A JSON object: the figures of the balance, totals by type, what has fallen due and is not written yet, lots, holds, recurring grants, debts and where they come from, the five newest ledger rows, whether the books add up, and a summary in sentences. Raises PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function credits_private.explain_balance(uuid) from public, anon, authenticated, service_role;
 -- end
@@ -5775,7 +6553,12 @@ begin
     end if;
   end loop;
   if v_ids <> '{}' then
-    v_accounts := array(select u.id from auth.users as u where u.id = any (v_ids) order by array_position(v_ids, u.id));
+    v_accounts := array(
+      select u.id
+      from auth.users as u
+      where u.id = any (v_ids) and u.deleted_at is null
+      order by array_position(v_ids, u.id)
+    );
   end if;
   -- whom Stripe's event names by id is meant, here or not yet; its customer is asked only where it names nobody
   if v_others <> '{}' and (p_provider <> 'stripe' or v_ids = '{}' or v_accounts <> '{}') then
@@ -5801,7 +6584,7 @@ begin
   end if;
   if not p_is_asked and v_accounts[1] is not null then
     -- nobody else will lock the account: it must not go while something is written of it
-    perform from auth.users as u where u.id = v_accounts[1] for key share;
+    perform from auth.users as u where u.id = v_accounts[1] and u.deleted_at is null for key share;
     if not found then
       return null;
     end if;
@@ -5847,7 +6630,7 @@ begin
     join credits_private.purchase_claims as c
       on c.store = p_store and c.environment = p_environment and c.transaction_id = a.alias_of
   )
-  select c.* into v_claim from claims as c where c.user_id is not null or c.is_closed limit 1;
+  select c.* into v_claim from claims as c where c.user_id is not null or c.closed_account_id is not null limit 1;
   return v_claim;
 end;
 $$;
@@ -5886,7 +6669,7 @@ begin
     from credits_private.purchase_claims as c
     where c.store = p_store and c.environment = p_environment and c.transaction_id = any (p_roots)
     order by
-      not c.is_closed,
+      c.closed_account_id is null,
       not exists (
         select
         from public.purchase_transactions as p
@@ -6022,7 +6805,7 @@ begin
     from credits_private.purchase_claims as c
     where c.store = p_store and c.environment = p_environment and c.transaction_id = v_roots[1];
   end if;
-  if v_claim.user_id is null and not v_claim.is_closed and p_user_id is not null then
+  if v_claim.user_id is null and v_claim.closed_account_id is null and p_user_id is not null then
     update credits_private.purchase_claims as c
     set user_id = p_user_id, source = p_source, claimed_at = credits_private.now()
     where c.store = p_store and c.environment = p_environment and c.transaction_id = v_claim.transaction_id
@@ -6804,7 +7587,7 @@ begin
   v_claim := credits_private.open_transaction(
     p_user_id, p_fact.source, p_fact.store, p_fact.environment, p_fact.transaction_ids
   );
-  if v_claim.is_closed then
+  if v_claim.closed_account_id is not null then
     raise exception using
       errcode = 'PT410',
       message = 'account_closed',
@@ -6972,7 +7755,7 @@ begin
     perform credits_private.lock_account(v_user_id);
   end if;
   v_claim := credits_private.open_transaction(null, null, p_fact.store, p_fact.environment, p_fact.transaction_ids);
-  if v_claim.is_closed then
+  if v_claim.closed_account_id is not null then
     raise exception using
       errcode = 'PT410',
       message = 'account_closed',
@@ -7059,7 +7842,7 @@ end;
 $$;
 
 comment on function credits_private.grant_entitlement(uuid, text, timestamptz, text) is
-  'Grants an entitlement and returns its row. Raises PT401, PT404 account_not_found and 22023 invalid_argument.';
+  'Grants an entitlement and returns its row. Raises PT401, PT404 account_not_found, PT410 account_closed and 22023 invalid_argument.';
 
 revoke all on function credits_private.grant_entitlement(uuid, text, timestamptz, text) from public, anon, authenticated, service_role;
 -- end
@@ -7328,9 +8111,10 @@ revoke all on function credits_private.refund_purchase(text, text, text, bigint,
 -- end
 
 -- from sql/credits/private/refuse_stranger.sql
--- refuse_stranger: nobody here has this name; unless the transaction is of somebody who has left.
+-- refuse_stranger: nobody here has this name; unless it, or the transaction, is of somebody who has left.
 
 create or replace function credits_private.refuse_stranger(
+  p_provider text,
   p_fact credits_private.store_fact
 )
   returns void
@@ -7338,13 +8122,17 @@ create or replace function credits_private.refuse_stranger(
   stable
   set search_path = ''
 as $$
+declare
+  v_claim credits_private.purchase_claims := credits_private.find_claim(
+    p_fact.store, p_fact.environment, p_fact.transaction_ids
+  );
 begin
-  if (credits_private.find_claim(p_fact.store, p_fact.environment, p_fact.transaction_ids)).is_closed then
+  if v_claim.closed_account_id is not null or credits_private.find_gone(p_provider, p_fact.names) <> '{}' then
     raise exception using
       errcode = 'PT410',
       message = 'account_closed',
       detail = '{}',
-      hint = 'This transaction belonged to an account that was deleted.';
+      hint = 'This is about an account that was deleted.';
   end if;
   raise exception using
     errcode = 'PT404',
@@ -7354,10 +8142,10 @@ begin
 end;
 $$;
 
-comment on function credits_private.refuse_stranger(credits_private.store_fact) is
+comment on function credits_private.refuse_stranger(text, credits_private.store_fact) is
   'Raises PT404 unknown_user, or PT410 account_closed.';
 
-revoke all on function credits_private.refuse_stranger(credits_private.store_fact) from public, anon, authenticated, service_role;
+revoke all on function credits_private.refuse_stranger(text, credits_private.store_fact) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/is_not_sold.sql
@@ -7436,7 +8224,7 @@ begin
           (credits_private.find_claim(v_fact.store, v_fact.environment, v_fact.transaction_ids)).user_id
         );
         if v_user_id is null then
-          perform credits_private.refuse_stranger(v_fact);
+          perform credits_private.refuse_stranger(p_event.provider, v_fact);
         end if;
         -- an invoice may bill for things that are no business of ours, beside one that is
         continue when cardinality(p_facts) > 1 and credits_private.is_not_sold(v_fact, p_facts);
@@ -7451,7 +8239,7 @@ begin
         end if;
         v_user_id := credits_private.find_user(p_event.provider, v_fact.names, true);
         if v_user_id is null then
-          perform credits_private.refuse_stranger(v_fact);
+          perform credits_private.refuse_stranger(p_event.provider, v_fact);
         end if;
         v_former := '{}';
         v_unclaimed := '{}';
@@ -7487,6 +8275,9 @@ begin
     end if;
     v_event.user_id := coalesce(v_user_id, v_event.user_id);
   end loop;
+  if v_event.user_id is null and credits_private.find_gone(p_event.provider, p_facts[1].names) <> '{}' then
+    perform credits_private.refuse_stranger(p_event.provider, p_facts[1]);
+  end if;
   return v_event;
 end;
 $$;
@@ -7531,11 +8322,342 @@ comment on function credits_private.lock_names(text[]) is
 revoke all on function credits_private.lock_names(text[]) from public, anon, authenticated, service_role;
 -- end
 
--- from sql/credits/private/name_store_event.sql
--- name_store_event: notes whom an event names, as long as it is nobody's or names others too.
+-- from sql/credits/private/names_in.sql
+-- names_in: ids of users and addresses, anywhere in a body, in lowercase.
+
+create or replace function credits_private.names_in(
+  p_body json
+)
+  returns text[]
+  language plpgsql
+  immutable
+  set search_path = ''
+as $$
+begin
+  return array(
+    select distinct rtrim(lower(m.match[1]), '.')
+    from regexp_matches(
+      coalesce(credits_private.read_json(p_body)::pg_catalog.text, p_body::pg_catalog.text),
+      '([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[^\s"\\<>(),:;@]+@[^\s"\\<>(),:;@]+)', 'g'
+    ) as m (match)
+    where length(m.match[1]) <= 255
+  );
+end;
+$$;
+
+comment on function credits_private.names_in(json) is
+  'All ids of users and addresses in a body.';
+
+revoke all on function credits_private.names_in(json) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/find_gone.sql
+-- find_gone: which of these names are of somebody who has left?
 --
--- So that a sign-up finds what waits for it, and a deletion every body with the user's id in it: of an event without a
--- user every id anywhere in the body, of another one those of its names that are not its user's.
+-- Ids of users, or a provider's names for them. A name that somebody else has by now (store_customers) is theirs.
+
+create or replace function credits_private.find_gone(
+  p_provider text,
+  p_names text[]
+)
+  returns text[]
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_key pg_catalog.bytea[] := credits_private.identity_key();
+begin
+  return array(
+    select distinct n.name
+    from unnest(p_names) as n (name)
+    join credits_private.closed_identities as c
+      on c.identity_hash = case
+        when n.name like '________-____-____-____-____________' then credits_private.identity_hash('user', n.name, v_key)
+        else credits_private.identity_hash('name', p_provider || ':' || n.name, v_key)
+      end
+    where not exists (
+      select from credits_private.store_customers as s where s.provider = p_provider and s.name = n.name
+    )
+  );
+end;
+$$;
+
+comment on function credits_private.find_gone(text, text[]) is
+  'Those of these names that a deleted account had.';
+
+revoke all on function credits_private.find_gone(text, text[]) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/scrub_body.sql
+-- scrub_body: a body without some words for people: zeros stand where they stood.
+--
+-- For an event that is somebody else's too. Ids and addresses are found within texts and in either case; names of
+-- customers only where they are a whole text, since an app may call somebody 42.
+
+create or replace function credits_private.scrub_body(
+  p_body json,
+  p_words text[]
+)
+  returns json
+  language plpgsql
+  immutable
+  set search_path = ''
+as $$
+declare
+  v_body pg_catalog.text := coalesce(credits_private.read_json(p_body)::pg_catalog.text, p_body::pg_catalog.text);
+  v_nobody constant pg_catalog.text := '00000000-0000-0000-0000-000000000000';
+  v_word pg_catalog.text;
+begin
+  foreach v_word in array p_words loop
+    if v_word like '%@%' or v_word like '________-____-____-____-____________' then
+      v_word := to_json(v_word)::pg_catalog.text;
+      v_body := regexp_replace(v_body, '***=' || substr(v_word, 2, length(v_word) - 2), v_nobody, 'gi');
+    else
+      v_body := replace(v_body, to_json(v_word)::pg_catalog.text, to_json(v_nobody)::pg_catalog.text);
+    end if;
+  end loop;
+  return v_body::pg_catalog.json;
+end;
+$$;
+
+comment on function credits_private.scrub_body(json, text[]) is
+  'A body in which ids, addresses and names are replaced by zeros.';
+
+revoke all on function credits_private.scrub_body(json, text[]) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/forget_user.sql
+-- forget_user: no event names somebody who has left, and nothing late brings them back.
+--
+-- The end of every deletion, also of a user who never had an account. Their events keep their figures and lose their
+-- bodies; so do events of nobody that carry their id, a name that a store had for them, or their address. What is
+-- somebody else's, or may be, stays, with zeros where they were named. Comes after balance and claims: the order in
+-- which an event is done.
+
+create or replace function credits_private.forget_user(
+  p_user_id uuid,
+  p_address text
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_key pg_catalog.bytea[] := credits_private.identity_key();
+  v_id pg_catalog.text := p_user_id::pg_catalog.text;
+  v_words pg_catalog.text[] := array_remove(
+    array[v_id, nullif(lower(btrim(p_address)), '')]
+    || array(select c.name from credits_private.store_customers as c where c.user_id = p_user_id),
+    null
+  );
+  v_event pg_catalog.record;
+begin
+  insert into credits_private.closed_identities (identity_hash, closed_at)
+  select i.hash, credits_private.now()
+  from (
+    select credits_private.identity_hash('user', v_id, v_key)
+    union
+    select credits_private.identity_hash('name', c.provider || ':' || c.name, v_key)
+    from credits_private.store_customers as c
+    where c.user_id = p_user_id
+  ) as i (hash)
+  order by i.hash
+  on conflict (identity_hash) do nothing;
+  for v_event in
+    select e.provider, e.event_id from credits_private.store_events as e where e.user_id = p_user_id
+    union
+    select n.provider, n.event_id from credits_private.store_event_names as n where n.name = any (v_words)
+    order by provider, event_id
+  loop
+    update credits_private.store_events as e
+    set
+      body = credits_private.scrub_body(e.body, v_words),
+      retry_at = case when e.user_id is null then credits_private.now() else e.retry_at end
+    where e.provider = v_event.provider
+      and e.event_id = v_event.event_id
+      and e.user_id is distinct from p_user_id
+      and (
+        e.user_id is not null
+        or e.state in ('pending', 'parked', 'failed') and exists (
+          select
+          from credits_private.store_event_names as n
+          where n.provider = e.provider
+            and n.event_id = e.event_id
+            and n.name <> v_id
+            and exists (
+              select
+              from auth.users as u
+              where u.id = case when n.name like '________-____-____-____-____________' then n.name::pg_catalog.uuid end
+                and u.deleted_at is null
+            )
+        )
+      );
+    if found then
+      delete from credits_private.store_event_names as n
+      where n.name = any (v_words) and n.provider = v_event.provider and n.event_id = v_event.event_id;
+      continue;
+    end if;
+    update credits_private.store_events as e
+    set
+      user_id = null,
+      retry_at = null,
+      state = case when e.state in ('pending', 'parked') then 'ignored' else e.state end,
+      reason = case when e.state in ('pending', 'parked') then 'account_closed' else e.reason end,
+      details = '{}',
+      body = null,
+      body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
+    where e.provider = v_event.provider and e.event_id = v_event.event_id;
+    delete from credits_private.store_event_names as n
+    where n.provider = v_event.provider and n.event_id = v_event.event_id;
+  end loop;
+  delete from credits_private.store_customers as c where c.user_id = p_user_id;
+  update credits_private.settings as s
+  set value = array_to_string(array_remove(string_to_array(s.value, ','), v_id), ',')
+  where s.name = 'sandbox_users' and strpos(s.value, v_id) > 0;
+end;
+$$;
+
+comment on function credits_private.forget_user(uuid, text) is
+  'Takes a deleted user out of all events, and remembers by keyed hashes that they have left.';
+
+revoke all on function credits_private.forget_user(uuid, text) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/remove_ledger.sql
+-- remove_ledger: takes the ledger rows of an account that has just gone, and leaves what they came to.
+
+create or replace function credits_private.remove_ledger(
+  p_user_id uuid,
+  p_closed_account_id uuid
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+begin
+  insert into credits_private.closed_totals (closed_account_id, month, type, credits, operations)
+  select p_closed_account_id, date_trunc('month', t.created_at at time zone 'UTC')::pg_catalog.date, t.type, sum(t.amount), count(*)
+  from public.credit_transactions as t
+  where t.user_id = p_user_id
+  group by 2, 3;
+  delete from public.credit_transactions as t where t.user_id = p_user_id;
+end;
+$$;
+
+comment on function credits_private.remove_ledger(uuid, uuid) is
+  'Deletes the ledger rows of a deleted account, and keeps their totals by month.';
+
+revoke all on function credits_private.remove_ledger(uuid, uuid) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/remove_lots.sql
+-- remove_lots: holds, lots, grants and notices go with the account.
+
+create or replace function credits_private.remove_lots(
+  p_user_id uuid
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+begin
+  delete from public.credit_holds as h where h.user_id = p_user_id;
+  delete from credits_private.hold_lots as h where h.user_id = p_user_id;
+  delete from credits_private.lot_allocations as t where t.user_id = p_user_id;
+  delete from credits_private.credit_lots as l where l.user_id = p_user_id;
+  delete from credits_private.recurring_grants as g where g.user_id = p_user_id and g.entitlement is null;
+  update credits_private.recurring_grants as g
+  set told_to = '00000000-0000-0000-0000-000000000000'
+  where g.told_to = p_user_id;
+  delete from credits_private.due_accounts as d where d.user_id = p_user_id;
+  delete from credits_private.outbox as o where o.user_id = p_user_id;
+end;
+$$;
+
+comment on function credits_private.remove_lots(uuid) is
+  'Deletes holds, lots, allocations, grants and notices of a deleted account.';
+
+revoke all on function credits_private.remove_lots(uuid) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/remove_purchases.sql
+-- remove_purchases: what an account that has just gone leaves of its purchases.
+--
+-- Purchases and entitlements go with it and leave what they came to. Claims stay, closed and without the user, so that
+-- nobody is credited for the same transactions again. An entitlement that was transferred stays with who has it.
+
+create or replace function credits_private.remove_purchases(
+  p_user_id uuid,
+  p_closed_account_id uuid
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+declare
+  v_given pg_catalog.record;
+begin
+  for v_given in
+    select c.entitled_user_id as user_id, n.name, max(coalesce(p.entitled_until, 'infinity')) as until
+    from credits_private.purchase_claims as c
+    join public.purchase_transactions as p
+      on p.user_id = c.user_id
+      and p.store = c.store
+      and p.environment = c.environment
+      and p.transaction_id = c.transaction_id
+    cross join lateral unnest(p.entitlements) as n (name)
+    where c.user_id = p_user_id and c.entitled_user_id is not null and p.status = 'completed'
+    group by c.entitled_user_id, n.name
+    order by c.entitled_user_id, n.name
+  loop
+    update public.user_entitlements as e
+    set
+      granted_by = coalesce(e.granted_by, 'transfer'),
+      granted_until = nullif(
+        greatest(v_given.until, case when e.granted_by is not null then coalesce(e.granted_until, 'infinity') end),
+        'infinity'
+      )
+    where e.user_id = v_given.user_id and e.entitlement = v_given.name;
+    perform credits_private.refresh_entitlements(v_given.user_id, array[v_given.name]);
+  end loop;
+  insert into credits_private.closed_sales (
+    closed_account_id, month, store, environment, product_id, status, currency, purchases, quantity, credits,
+    refunded_credits, price_cents
+  )
+  select
+    p_closed_account_id, date_trunc('month', p.created_at at time zone 'UTC')::pg_catalog.date, p.store, p.environment, p.product_id,
+    p.status, p.currency, count(*), sum(p.quantity), sum(p.credits), sum(p.refunded_credits), sum(p.price_cents)
+  from public.purchase_transactions as p
+  where p.user_id = p_user_id
+  group by 2, 3, 4, 5, 6, 7;
+  delete from public.user_entitlements as e where e.user_id = p_user_id;
+  delete from public.purchase_transactions as p where p.user_id = p_user_id;
+  update credits_private.purchase_claims as c
+  set user_id = null, closed_account_id = p_closed_account_id
+  where c.user_id = p_user_id;
+  update credits_private.purchase_claims as c
+  set entitled_user_id = '00000000-0000-0000-0000-000000000000'
+  where c.entitled_user_id = p_user_id;
+end;
+$$;
+
+comment on function credits_private.remove_purchases(uuid, uuid) is
+  'Removes purchases and entitlements of a deleted account, keeps their totals by month, and closes its claims.';
+
+revoke all on function credits_private.remove_purchases(uuid, uuid) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/name_store_event.sql
+-- name_store_event: notes whom an event names beside its own user.
+--
+-- So that a sign-up finds what waits for it, and a deletion every body with the user's id or address in it: of an event
+-- without a user all names and every id and address anywhere in the body, of another one the ids of other users and
+-- addresses that are not its user's.
 
 create or replace function credits_private.name_store_event(
   p_event credits_private.store_events,
@@ -7546,6 +8668,8 @@ create or replace function credits_private.name_store_event(
   volatile
   set search_path = ''
 as $$
+declare
+  v_address pg_catalog.text := (select lower(u.email) from auth.users as u where u.id = p_event.user_id);
 begin
   insert into credits_private.store_event_names (name, provider, event_id)
   select n.name, p_event.provider, p_event.event_id
@@ -7553,11 +8677,12 @@ begin
   where p_event.user_id is null
     or n.name like '________-____-____-____-____________' and n.name <> p_event.user_id::pg_catalog.text
   union
-  select lower(m.match[1]), p_event.provider, p_event.event_id
-  from regexp_matches(
-    p_event.body::pg_catalog.text, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g'
-  ) as m (match)
+  select n.name, p_event.provider, p_event.event_id
+  from unnest(credits_private.names_in(p_event.body)) as n (name)
   where p_event.user_id is null
+    or n.name like '%@%' and n.name is distinct from v_address
+    or n.name not like '%@%' and n.name <> p_event.user_id::pg_catalog.text
+      and exists (select from auth.users as u where u.id = n.name::pg_catalog.uuid)
   on conflict (name, provider, event_id) do nothing;
 end;
 $$;
@@ -7574,6 +8699,7 @@ revoke all on function credits_private.name_store_event(credits_private.store_ev
 -- The effect runs in a subtransaction: whatever goes wrong, a timeout included, undoes the effect and leaves an event that
 -- says why, for the next call or for maintenance. A deadlock is tried again at once. Only a serialization failure is
 -- raised, since a transaction that cannot see the present cannot put anything down either; the store sends again.
+-- A body about people who have all left is not kept; of others, whoever has left is taken out.
 
 create or replace function credits_private.attempt_store_event(
   p_event credits_private.store_events,
@@ -7588,8 +8714,7 @@ declare
   v_event credits_private.store_events := p_event;
   v_facts credits_private.store_fact[] := '{}'::credits_private.store_fact[];
   v_names pg_catalog.text[];
-  v_name pg_catalog.text;
-  v_is_shared boolean;
+  v_gone pg_catalog.text[];
   v_is_locked boolean := false;
   v_state pg_catalog.text;
   v_message pg_catalog.text;
@@ -7660,21 +8785,26 @@ begin
     delete from credits_private.store_event_names as n
     where n.provider = v_event.provider and n.event_id = v_event.event_id;
   end if;
-  if v_event.reason = 'account_closed' then
+  -- all facts of an event name the same people
+  v_names := coalesce(v_facts[1].names || v_facts[1].former_names, '{}');
+  v_gone := credits_private.find_gone(v_event.provider, v_names || credits_private.names_in(v_event.body));
+  if v_event.reason = 'account_closed'
+    or v_event.user_id is null and v_event.state not in ('pending', 'parked') and v_gone <> '{}'
+  then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
-  else
-    -- all facts of an event name the same people
-    v_names := coalesce(v_facts[1].names || v_facts[1].former_names, '{}');
-    v_is_shared := v_event.user_id is null;
-    foreach v_name in array v_names loop
-      v_is_shared := v_is_shared
-        or v_name like '________-____-____-____-____________' and v_name <> v_event.user_id::pg_catalog.text;
-    end loop;
-    if v_is_shared then
-      perform credits_private.name_store_event(v_event, v_names);
-    end if;
+    return v_event;
   end if;
+  if v_gone <> '{}' then
+    -- stored before, or about to be
+    update credits_private.store_events as e
+    set body = credits_private.scrub_body(e.body, v_gone)
+    where e.provider = v_event.provider and e.event_id = v_event.event_id;
+    v_event.body := credits_private.scrub_body(v_event.body, v_gone);
+  end if;
+  perform credits_private.name_store_event(
+    v_event, array(select n.name from unnest(v_names) as n (name) where n.name <> all (v_gone))
+  );
   return v_event;
 end;
 $$;
@@ -8045,40 +9175,6 @@ comment on function credits_private.set_product(
 revoke all on function credits_private.set_product(
   text, text, bigint, bigint, bigint, bigint, text, text, interval, timestamptz, timestamptz
 ) from public, anon, authenticated, service_role;
--- end
-
--- from sql/credits/private/hmac_sha256.sql
--- hmac_sha256: a keyed hash (RFC 2104), in plain SQL.
---
--- For is_signed. Supabase has pgcrypto, other servers need not, and sha256 is in the core of Postgres. A test compares it
--- with Python's for keys and messages of every length around the block of 64 bytes.
-
-create or replace function credits_private.hmac_sha256(
-  p_key bytea,
-  p_message bytea
-)
-  returns bytea
-  language plpgsql
-  immutable
-  set search_path = ''
-as $$
-declare
-  v_key pg_catalog.bytea := case when length(p_key) > 64 then sha256(p_key) else p_key end;
-  v_inner pg_catalog.bytea := decode(repeat('36', 64), 'hex');
-  v_outer pg_catalog.bytea := decode(repeat('5c', 64), 'hex');
-begin
-  for v_i in 0 .. length(v_key) - 1 loop
-    v_inner := set_byte(v_inner, v_i, get_byte(v_key, v_i) # 54);
-    v_outer := set_byte(v_outer, v_i, get_byte(v_key, v_i) # 92);
-  end loop;
-  return sha256(v_outer || sha256(v_inner || p_message));
-end;
-$$;
-
-comment on function credits_private.hmac_sha256(bytea, bytea) is
-  'HMAC-SHA256 of a message, 32 bytes.';
-
-revoke all on function credits_private.hmac_sha256(bytea, bytea) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/secrets_match.sql
@@ -8452,7 +9548,7 @@ end;
 $$;
 
 comment on function public.consume_credit(bigint, text, jsonb, text) is
-  'Take credits from the balance of the signed-in user. amount: credits, 1 to 10^12. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated, PT402 insufficient_credits, PT404 account_not_found, PT422 idempotency_key_reused, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
+  'Take credits from the balance of the signed-in user. amount: credits, 1 to 10^12. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated, PT402 insufficient_credits, PT404 account_not_found, PT410 account_closed, PT422 idempotency_key_reused, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
 
 revoke all on function public.consume_credit(bigint, text, jsonb, text) from public, anon, authenticated, service_role;
 
@@ -8487,7 +9583,7 @@ end;
 $$;
 
 comment on function public.consume_credit_for(uuid, bigint, text, jsonb, text) is
-  'Take credits from the balance of a user. amount: credits, 1 to 10^12. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated for a null user_id, PT402 insufficient_credits, PT404 account_not_found, PT422 idempotency_key_reused, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
+  'Take credits from the balance of a user. amount: credits, 1 to 10^12. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated for a null user_id, PT402 insufficient_credits, PT404 account_not_found, PT410 account_closed, PT422 idempotency_key_reused, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
 
 revoke all on function public.consume_credit_for(uuid, bigint, text, jsonb, text) from public, anon, authenticated, service_role;
 grant execute on function public.consume_credit_for(uuid, bigint, text, jsonb, text) to service_role;
@@ -8521,7 +9617,7 @@ end;
 $$;
 
 comment on function public.add_credits_for(uuid, bigint, public.credit_transaction_type, timestamptz, text, jsonb, text) is
-  'Add credits to the balance of a user. amount: credits, 1 to 10^12; type: purchase, bonus, signup_bonus, monthly_bonus or admin_adjustment; expires_at: when they expire, null for never. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found, PT422 idempotency_key_reused, expiry_not_allowed or balance_limit, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
+  'Add credits to the balance of a user. amount: credits, 1 to 10^12; type: purchase, bonus, signup_bonus, monthly_bonus or admin_adjustment; expires_at: when they expire, null for never. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found, PT410 account_closed, PT422 idempotency_key_reused, expiry_not_allowed or balance_limit, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
 
 revoke all on function public.add_credits_for(uuid, bigint, public.credit_transaction_type, timestamptz, text, jsonb, text) from public, anon, authenticated, service_role;
 grant execute on function public.add_credits_for(uuid, bigint, public.credit_transaction_type, timestamptz, text, jsonb, text) to service_role;
@@ -8553,7 +9649,7 @@ end;
 $$;
 
 comment on function public.refund_consumption_for(uuid, bigint, bigint, text, jsonb, text) is
-  'Give back the consumption with this seq. amount: credits, or null for all that is left of it. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found or transaction_not_found, PT409 refund_exceeds_consumption, PT422 idempotency_key_reused or balance_limit, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
+  'Give back the consumption with this seq. amount: credits, or null for all that is left of it. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found or transaction_not_found, PT409 refund_exceeds_consumption, PT410 account_closed, PT422 idempotency_key_reused or balance_limit, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
 
 revoke all on function public.refund_consumption_for(uuid, bigint, bigint, text, jsonb, text)
   from public, anon, authenticated, service_role;
@@ -8587,7 +9683,7 @@ end;
 $$;
 
 comment on function public.reserve_credits_for(uuid, bigint, interval, text, jsonb, text) is
-  'Set credits aside. amount: credits, 1 to 10^12; expires_in: 1 second to 30 days. Returns the hold; the same idempotency_key returns the same hold again. Raises PT401 not_authenticated for a null user_id, PT402 insufficient_credits, PT404 account_not_found, PT422 idempotency_key_reused, PT429 too_many_holds, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
+  'Set credits aside. amount: credits, 1 to 10^12; expires_in: 1 second to 30 days. Returns the hold; the same idempotency_key returns the same hold again. Raises PT401 not_authenticated for a null user_id, PT402 insufficient_credits, PT404 account_not_found, PT410 account_closed, PT422 idempotency_key_reused, PT429 too_many_holds, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
 
 revoke all on function public.reserve_credits_for(uuid, bigint, interval, text, jsonb, text)
   from public, anon, authenticated, service_role;
@@ -8619,7 +9715,7 @@ end;
 $$;
 
 comment on function public.capture_hold_for(uuid, uuid, bigint, text, jsonb, text) is
-  'Spend a hold. amount: credits, at most what is held, or null for all of it. Returns the ledger row; the same call returns the same row again. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found or hold_not_found, PT409 hold_not_active, PT422 idempotency_key_reused, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
+  'Spend a hold. amount: credits, at most what is held, or null for all of it. Returns the ledger row; the same call returns the same row again. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found or hold_not_found, PT409 hold_not_active, PT410 account_closed, PT422 idempotency_key_reused, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
 
 revoke all on function public.capture_hold_for(uuid, uuid, bigint, text, jsonb, text)
   from public, anon, authenticated, service_role;
@@ -8647,7 +9743,7 @@ end;
 $$;
 
 comment on function public.release_hold_for(uuid, uuid) is
-  'Give a hold back. Returns the hold. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found or hold_not_found, PT409 hold_not_active where it was captured.';
+  'Give a hold back. Returns the hold. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found or hold_not_found, PT409 hold_not_active where it was captured, PT410 account_closed.';
 
 revoke all on function public.release_hold_for(uuid, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.release_hold_for(uuid, uuid) to service_role;
@@ -8775,7 +9871,7 @@ end;
 $$;
 
 comment on function public.set_recurring_grant(text, bigint, public.grant_period, uuid, text, boolean) is
-  'Give amount credits every period (day, week or month, in UTC) to one user or to all who hold an entitlement. Returns the grant. Raises PT404 account_not_found, 22023 invalid_amount or invalid_argument.';
+  'Give amount credits every period (day, week or month, in UTC) to one user or to all who hold an entitlement. Returns the grant. Raises PT404 account_not_found, PT410 account_closed, 22023 invalid_amount or invalid_argument.';
 
 revoke all on function public.set_recurring_grant(text, bigint, public.grant_period, uuid, text, boolean)
   from public, anon, authenticated, service_role;
@@ -8828,7 +9924,7 @@ end;
 $$;
 
 comment on function public.end_recurring_grant(text, uuid) is
-  'Stop a recurring grant of a user, or of an entitlement where user_id is null. Returns the grant. Raises PT404 grant_not_found or account_not_found.';
+  'Stop a recurring grant of a user, or of an entitlement where user_id is null. Returns the grant. Raises PT404 grant_not_found or account_not_found, PT410 account_closed.';
 
 revoke all on function public.end_recurring_grant(text, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.end_recurring_grant(text, uuid) to service_role;
@@ -8866,7 +9962,7 @@ end;
 $$;
 
 comment on function public.set_alert_for(uuid, bigint) is
-  'Queue a low_balance item when a spend takes the balance of a user below alert_below, in credits; null for none. Returns the balance row. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found and 22023 invalid_argument.';
+  'Queue a low_balance item when a spend takes the balance of a user below alert_below, in credits; null for none. Returns the balance row. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found, PT410 account_closed and 22023 invalid_argument.';
 
 revoke all on function public.set_alert_for(uuid, bigint) from public, anon, authenticated, service_role;
 grant execute on function public.set_alert_for(uuid, bigint) to service_role;
@@ -8993,7 +10089,7 @@ end;
 $$;
 
 comment on function public.get_user_credits() is
-  'The balance of the signed-in user, in credits; writes nothing. Raises PT401 not_authenticated and PT404 account_not_found.';
+  'The balance of the signed-in user, in credits; writes nothing. Raises PT401 not_authenticated, PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function public.get_user_credits() from public, anon, authenticated, service_role;
 grant execute on function public.get_user_credits() to authenticated;
@@ -9017,7 +10113,7 @@ end;
 $$;
 
 comment on function public.get_user_credits_for(uuid) is
-  'The balance of a user, in credits; writes nothing. Raises PT404 account_not_found.';
+  'The balance of a user, in credits; writes nothing. Raises PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function public.get_user_credits_for(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.get_user_credits_for(uuid) to service_role;
@@ -9294,7 +10390,7 @@ end;
 $$;
 
 comment on function public.explain_balance_for(uuid) is
-  'A JSON object about the balance of a user: the figures, totals by type, the newest ledger rows, whether the books add up. Raises PT404 account_not_found.';
+  'A JSON object about the balance of a user: the figures, totals by type, the newest ledger rows, whether the books add up. Raises PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function public.explain_balance_for(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.explain_balance_for(uuid) to service_role;
@@ -9395,6 +10491,32 @@ revoke all on function public.delete_user_account_for(uuid) from public, anon, a
 grant execute on function public.delete_user_account_for(uuid) to service_role;
 -- end
 
+-- from sql/credits/rpc/export_user_data_for.sql
+-- export_user_data_for: everything that is held about a user, as the law lets them ask.
+--
+-- The same list of tables as a deletion's (personal_data). Called by a service that knows who is asking.
+
+create or replace function public.export_user_data_for(
+  user_id uuid
+)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer
+  set search_path = ''
+as $$
+begin
+  return credits_private.export_user_data(user_id);
+end;
+$$;
+
+comment on function public.export_user_data_for(uuid) is
+  'Everything that is held about a user: {"user_id", "exported_at", "tables": {"public.user_credits": [rows], ...}}, the row of auth.users without its secrets. Raises PT401 not_authenticated for a null user_id and PT404 account_not_found.';
+
+revoke all on function public.export_user_data_for(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.export_user_data_for(uuid) to service_role;
+-- end
+
 -- from sql/credits/rpc/record_purchase_for.sql
 -- record_purchase_for: a service vouches for a purchase, for instance after it has verified a receipt.
 --
@@ -9490,7 +10612,7 @@ end;
 $$;
 
 comment on function public.grant_entitlement_for(uuid, text, timestamptz) is
-  'Grant an entitlement to a user until an instant, or for ever when null. Returns its row. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found, 22023 invalid_argument.';
+  'Grant an entitlement to a user until an instant, or for ever when null. Returns its row. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found, PT410 account_closed, 22023 invalid_argument.';
 
 revoke all on function public.grant_entitlement_for(uuid, text, timestamptz) from public, anon, authenticated, service_role;
 grant execute on function public.grant_entitlement_for(uuid, text, timestamptz) to service_role;
@@ -10004,9 +11126,8 @@ comment on trigger keep_ledger_whole on public.credit_transactions is
 -- from sql/credits/triggers/keep_accounts.sql
 -- keep_accounts: an account goes when its user is gone, and its ledger goes with it.
 --
--- The other half of keep_ledger: without it, whoever may delete a balance row could delete a history.
--- remove_ledger stands in for a foreign key on the ledger, which every spend would have to pay for. A change of
--- user is refused by statement, because a row trigger before an update, of whichever column, makes Postgres
+-- The other half of keep_ledger: without it, whoever may delete a balance row could delete a history. A user who was
+-- deleted softly (deleted_at) is gone; the row in auth.users is GoTrue's. A change of user is refused by statement, because a row trigger before an update, of whichever column, makes Postgres
 -- lock each row that any update touches, with a record in the WAL.
 
 create or replace function credits_private.keep_accounts()
@@ -10017,7 +11138,7 @@ create or replace function credits_private.keep_accounts()
 as $$
 begin
   if tg_op = 'DELETE' then
-    if not exists (select from auth.users as u where u.id = old.user_id) then
+    if not exists (select from auth.users as u where u.id = old.user_id and u.deleted_at is null) then
       return old;
     end if;
   end if;
@@ -10053,202 +11174,46 @@ comment on trigger keep_accounts_whole on public.user_credits is
   'No truncate, and no change of user ever.';
 -- end
 
--- from sql/credits/triggers/remove_ledger.sql
--- remove_ledger: takes the ledger rows of an account that has just gone.
-
-create or replace function credits_private.remove_ledger()
-  returns trigger
-  language plpgsql
-  security definer
-  set search_path = ''
-as $$
-begin
-  delete from public.credit_transactions as t where t.user_id = old.user_id;
-  return null;
-end;
-$$;
-
-comment on function credits_private.remove_ledger() is
-  'Trigger on user_credits: deletes the ledger rows of a deleted account.';
-
-revoke all on function credits_private.remove_ledger() from public, anon, authenticated, service_role;
-
-create or replace trigger remove_ledger
-  after delete on public.user_credits
-  for each row
-  execute function credits_private.remove_ledger();
-
-alter table public.user_credits enable always trigger remove_ledger;
-
-comment on trigger remove_ledger on public.user_credits is
-  'The ledger goes with its account.';
--- end
-
--- from sql/credits/triggers/remove_purchases.sql
--- remove_purchases: what an account that has just gone leaves of its purchases.
+-- from sql/credits/triggers/close_account.sql
+-- close_account: an account goes whole, and leaves totals that name nobody.
 --
--- Purchases, entitlements and names go with it. Claims stay, closed and without the user, so that nobody is credited
--- for the same transactions again; events keep their figures and lose their bodies, which name people. An entitlement
--- that was transferred stays with who has it.
+-- Fires when the balance goes, whatever made it go. Stands in for the foreign keys that every spend would have to pay
+-- for. What remains has a random id: totals by month, the credits that were given up, and claims that stop the same
+-- transactions from being credited again.
 
-create or replace function credits_private.remove_purchases()
+create or replace function credits_private.close_account()
   returns trigger
   language plpgsql
   security definer
   set search_path = ''
 as $$
 declare
-  v_name pg_catalog.text := old.user_id::pg_catalog.text;
-  v_others pg_catalog.text[] := array(select c.name from credits_private.store_customers as c where c.user_id = old.user_id);
-  v_nobody constant pg_catalog.text := '00000000-0000-0000-0000-000000000000';
-  v_other pg_catalog.text;
-  v_body pg_catalog.text;
-  v_event pg_catalog.record;
-  v_given pg_catalog.record;
+  v_id pg_catalog.uuid;
 begin
-  for v_given in
-    select c.entitled_user_id as user_id, n.name, max(coalesce(p.entitled_until, 'infinity')) as until
-    from credits_private.purchase_claims as c
-    join public.purchase_transactions as p
-      on p.user_id = c.user_id
-      and p.store = c.store
-      and p.environment = c.environment
-      and p.transaction_id = c.transaction_id
-    cross join lateral unnest(p.entitlements) as n (name)
-    where c.user_id = old.user_id and c.entitled_user_id is not null and p.status = 'completed'
-    group by c.entitled_user_id, n.name
-    order by c.entitled_user_id, n.name
-  loop
-    update public.user_entitlements as e
-    set
-      granted_by = coalesce(e.granted_by, 'transfer'),
-      granted_until = nullif(
-        greatest(v_given.until, case when e.granted_by is not null then coalesce(e.granted_until, 'infinity') end),
-        'infinity'
-      )
-    where e.user_id = v_given.user_id and e.entitlement = v_given.name;
-    perform credits_private.refresh_entitlements(v_given.user_id, array[v_given.name]);
-  end loop;
-  delete from public.user_entitlements as e where e.user_id = old.user_id;
-  delete from public.purchase_transactions as p where p.user_id = old.user_id;
-  update credits_private.purchase_claims as c
-  set user_id = null, is_closed = true
-  where c.user_id = old.user_id;
-  update credits_private.purchase_claims as c
-  set entitled_user_id = '00000000-0000-0000-0000-000000000000'
-  where c.entitled_user_id = old.user_id;
-  for v_event in
-    select e.provider, e.event_id from credits_private.store_events as e where e.user_id = old.user_id
-    union
-    select n.provider, n.event_id from credits_private.store_event_names as n where n.name = v_name
-    union
-    select n.provider, n.event_id from credits_private.store_event_names as n where n.name = any (v_others)
-  loop
-    -- what may be somebody else's goes on, with no name of this user
-    select regexp_replace(e.body::pg_catalog.text, v_name, v_nobody, 'gi')
-    into v_body
-    from credits_private.store_events as e
-    where e.provider = v_event.provider and e.event_id = v_event.event_id;
-    foreach v_other in array v_others loop
-      v_body := replace(v_body, v_other, v_nobody);
-    end loop;
-    update credits_private.store_events as e
-    set body = v_body::pg_catalog.json, retry_at = credits_private.now()
-    where e.provider = v_event.provider
-      and e.event_id = v_event.event_id
-      and e.user_id is null
-      and e.state in ('pending', 'parked', 'failed')
-      and exists (
-        select
-        from credits_private.store_event_names as n
-        where n.provider = e.provider
-          and n.event_id = e.event_id
-          and n.name <> v_name
-          and exists (
-            select
-            from auth.users as u
-            where u.id = case when n.name like '________-____-____-____-____________' then n.name::pg_catalog.uuid end
-          )
-      );
-    if found then
-      delete from credits_private.store_event_names as n
-      where n.name = any (v_name || v_others) and n.provider = v_event.provider and n.event_id = v_event.event_id;
-      continue;
-    end if;
-    update credits_private.store_events as e
-    set
-      user_id = null,
-      retry_at = null,
-      state = case when e.state in ('pending', 'parked') then 'ignored' else e.state end,
-      reason = case when e.state in ('pending', 'parked') then 'account_closed' else e.reason end,
-      body = null,
-      body_sha256 = coalesce(e.body_sha256, encode(sha256(convert_to(e.body::pg_catalog.text, 'UTF8')), 'hex'))
-    where e.provider = v_event.provider and e.event_id = v_event.event_id;
-    delete from credits_private.store_event_names as n
-    where n.provider = v_event.provider and n.event_id = v_event.event_id;
-  end loop;
-  delete from credits_private.store_customers as c where c.user_id = old.user_id;
-  update credits_private.settings as s
-  set value = array_to_string(array_remove(string_to_array(s.value, ','), v_name), ',')
-  where s.name = 'sandbox_users' and strpos(s.value, v_name) > 0;
+  insert into credits_private.closed_accounts (closed_at, credits_written_off)
+  values (credits_private.now(), old.credits_remaining)
+  returning id into v_id;
+  perform credits_private.remove_ledger(old.user_id, v_id);
+  perform credits_private.remove_lots(old.user_id);
+  perform credits_private.remove_purchases(old.user_id, v_id);
   return null;
 end;
 $$;
 
-comment on function credits_private.remove_purchases() is
-  'Trigger on user_credits: removes purchases and entitlements of a deleted account, closes its claims, and empties its events.';
+comment on function credits_private.close_account() is
+  'Trigger on user_credits: removes all of a deleted account but its totals and its closed claims.';
 
-revoke all on function credits_private.remove_purchases() from public, anon, authenticated, service_role;
+revoke all on function credits_private.close_account() from public, anon, authenticated, service_role;
 
-create or replace trigger remove_purchases
+create or replace trigger close_account
   after delete on public.user_credits
   for each row
-  execute function credits_private.remove_purchases();
+  execute function credits_private.close_account();
 
-alter table public.user_credits enable always trigger remove_purchases;
+alter table public.user_credits enable always trigger close_account;
 
-comment on trigger remove_purchases on public.user_credits is
-  'Purchases go with their account; claims stay without it.';
--- end
-
--- from sql/credits/triggers/remove_lots.sql
--- remove_lots: holds, lots, grants and notices go with the account.
-
-create or replace function credits_private.remove_lots()
-  returns trigger
-  language plpgsql
-  security definer
-  set search_path = ''
-as $$
-begin
-  delete from public.credit_holds as h where h.user_id = old.user_id;
-  delete from credits_private.hold_lots as h where h.user_id = old.user_id;
-  delete from credits_private.lot_allocations as t where t.user_id = old.user_id;
-  delete from credits_private.credit_lots as l where l.user_id = old.user_id;
-  delete from credits_private.recurring_grants as g where g.user_id = old.user_id and g.entitlement is null;
-  update credits_private.recurring_grants as g
-  set told_to = '00000000-0000-0000-0000-000000000000'
-  where g.told_to = old.user_id;
-  delete from credits_private.due_accounts as d where d.user_id = old.user_id;
-  delete from credits_private.outbox as o where o.user_id = old.user_id;
-  return null;
-end;
-$$;
-
-comment on function credits_private.remove_lots() is
-  'Trigger on user_credits: deletes holds, lots, allocations, grants and notices of a deleted account.';
-
-revoke all on function credits_private.remove_lots() from public, anon, authenticated, service_role;
-
-create or replace trigger remove_lots
-  after delete on public.user_credits
-  for each row
-  execute function credits_private.remove_lots();
-
-alter table public.user_credits enable always trigger remove_lots;
-
-comment on trigger remove_lots on public.user_credits is
-  'Holds, lots and grants go with their account.';
+comment on trigger close_account on public.user_credits is
+  'All of an account goes with its balance; totals and claims stay without it.';
 -- end
 
 -- from sql/credits/triggers/keep_app_store_credits.sql

@@ -16,7 +16,7 @@ begin
   if exists (
     select
     from auth.users as u
-    where not exists (select from public.user_credits as a where a.user_id = u.id)
+    where u.deleted_at is null and not exists (select from public.user_credits as a where a.user_id = u.id)
   ) then
     raise exception 'a user has no account';
   end if;

@@ -26,7 +26,6 @@
 \ir tables/adopted_relations.sql
 \ir private/is_adopted.sql
 \ir private/repoint.sql
-\ir tables/personal_data.sql
 \ir tables/settings.sql
 \ir private/set_setting.sql
 \ir tables/user_credits.sql
@@ -47,20 +46,36 @@
 \ir tables/recurring_grants.sql
 \ir tables/due_accounts.sql
 \ir tables/outbox.sql
+\ir tables/closed_accounts.sql
+\ir tables/closed_totals.sql
+\ir tables/closed_sales.sql
+\ir tables/closed_identities.sql
+\ir tables/bonus_claims.sql
+\ir tables/personal_data.sql
+\ir views/monthly_totals.sql
+\ir views/monthly_sales.sql
 
 \ir private/current_user_id.sql
 \ir private/check_entry.sql
+\ir private/hmac_pads.sql
+\ir private/hmac_sha256.sql
+\ir private/identity_key.sql
+\ir private/identity_hash.sql
+\ir private/bonus_identities.sql
+\ir private/claim_bonus.sql
 \ir private/signup_bonus_for.sql
 \ir private/refuse_spend.sql
 \ir private/refuse_key.sql
 \ir private/queue_alert.sql
 \ir private/move_balance.sql
 \ir private/post.sql
+\ir private/credits_before.sql
 \ir private/adopt_accounts.sql
 \ir private/open_account.sql
 \ir private/open_accounts.sql
 \ir private/count_unopened.sql
 \ir private/join_adopted.sql
+\ir private/remove_adopted.sql
 \ir private/finish_adoption.sql
 \ir private/lock_account.sql
 \ir private/find_replay.sql
@@ -84,6 +99,8 @@
 \ir private/settle_account.sql
 \ir private/spend.sql
 \ir private/add_credits.sql
+\ir private/find_addresses.sql
+\ir private/import_balance.sql
 \ir private/refund_consumption.sql
 \ir private/reserve_credits.sql
 \ir private/find_hold.sql
@@ -93,6 +110,7 @@
 \ir private/show_grant.sql
 \ir private/tell_holders.sql
 \ir private/erase_account.sql
+\ir private/export_user_data.sql
 \ir private/read_account.sql
 \ir private/read_history.sql
 \ir private/read_operation.sql
@@ -141,6 +159,13 @@
 \ir private/is_not_sold.sql
 \ir private/apply_store_event.sql
 \ir private/lock_names.sql
+\ir private/names_in.sql
+\ir private/find_gone.sql
+\ir private/scrub_body.sql
+\ir private/forget_user.sql
+\ir private/remove_ledger.sql
+\ir private/remove_lots.sql
+\ir private/remove_purchases.sql
 \ir private/name_store_event.sql
 \ir private/attempt_store_event.sql
 \ir private/save_store_event.sql
@@ -150,7 +175,6 @@
 \ir private/run_parked_events.sql
 \ir private/run_due_events.sql
 \ir private/set_product.sql
-\ir private/hmac_sha256.sql
 \ir private/secrets_match.sql
 \ir private/secrets_of.sql
 \ir private/is_signed.sql
@@ -186,6 +210,7 @@
 \ir rpc/verify_ledger.sql
 \ir rpc/delete_user_account.sql
 \ir rpc/delete_user_account_for.sql
+\ir rpc/export_user_data_for.sql
 \ir rpc/record_purchase_for.sql
 \ir rpc/refund_purchase.sql
 \ir rpc/grant_entitlement_for.sql
@@ -202,13 +227,12 @@
 \ir triggers/post_transaction.sql
 \ir triggers/keep_ledger.sql
 \ir triggers/keep_accounts.sql
-\ir triggers/remove_ledger.sql
-\ir triggers/remove_purchases.sql
-\ir triggers/remove_lots.sql
+\ir triggers/close_account.sql
 \ir triggers/keep_app_store_credits.sql
 
 \ir references/user_credits.sql
 \ir triggers/open_account_on_signup.sql
+\ir triggers/close_account_on_deletion.sql
 \ir policies/user_credits.sql
 \ir policies/credit_transactions.sql
 \ir policies/purchases.sql

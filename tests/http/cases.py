@@ -91,7 +91,10 @@ PRODUCTS = [
 USAGE = {"consumed": 1, "refunded": 0, "operations": 1}
 REMOVED = {
     "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 2, "public.credit_holds": 0,
-    "public.purchase_transactions": 0, "public.user_entitlements": 0,
+    "public.purchase_transactions": 0, "public.user_entitlements": 0, "credits_private.credit_lots": 0,
+    "credits_private.lot_allocations": 0, "credits_private.hold_lots": 0, "credits_private.recurring_grants": 0,
+    "credits_private.due_accounts": 0, "credits_private.outbox": 0, "credits_private.store_customers": 0,
+    "credits_private.store_event_names": 0,
 }  # fmt: skip
 RECEIPT = {"user_id": "ada", "deleted_at": "now", "credits_written_off": 2, "removed": REMOVED}
 
@@ -402,6 +405,8 @@ REFUSALS = [
     Refusal("service_role", "set_recurring_grant", POCKET_MONEY | GONE, *NO_USER),
     Refusal("service_role", "end_recurring_grant", {"name": "pocket_money"} | GONE, *NO_USER),
     Refusal("service_role", "delete_user_account_for", NULL, *NULL_USER),
+    Refusal("service_role", "export_user_data_for", NULL, *NULL_USER),
+    Refusal("service_role", "export_user_data_for", GONE, *NO_USER),
     Refusal("service_role", "get_user_credits_for", GONE, *NO_USER),
     Refusal("service_role", "explain_balance_for", GONE, *NO_USER),
     Refusal("stranger", "get_user_credits", {}, *NO_USER),

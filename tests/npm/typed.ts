@@ -33,6 +33,7 @@ const calls = {
   verify_ledger: supabase.rpc('verify_ledger'),
   delete_user_account: supabase.rpc('delete_user_account'),
   delete_user_account_for: supabase.rpc('delete_user_account_for', { user_id }),
+  export_user_data_for: supabase.rpc('export_user_data_for', { user_id }),
   record_purchase_for: supabase.rpc('record_purchase_for', {
     user_id, ...sale, product_id: 'pack', price_cents: 999, currency: 'USD', environment: 'SANDBOX', quantity: 2, payload: { receipt: 'x' },
   }),
@@ -86,6 +87,7 @@ sure<
       verify_ledger: CompositeTypes<'ledger_violation'>[]
       delete_user_account: CompositeTypes<'account_deletion'>
       delete_user_account_for: CompositeTypes<'account_deletion'>
+      export_user_data_for: NonNullable<Json>
       record_purchase_for: Tables<'purchase_transactions'>
       refund_purchase: Tables<'purchase_transactions'>
       grant_entitlement_for: Tables<'user_entitlements'>

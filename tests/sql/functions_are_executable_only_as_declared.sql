@@ -48,6 +48,7 @@ from unnest(array[
   'public.delete_user_account_for',
   'public.end_recurring_grant',
   'public.explain_balance_for',
+  'public.export_user_data_for',
   'public.get_balance_at_for',
   'public.get_operation_for',
   'public.get_transaction_history_for',

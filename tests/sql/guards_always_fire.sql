@@ -14,16 +14,15 @@ select is(
       and p.pronamespace = 'credits_private'::regnamespace
   ),
   '{
+    "close_account on public.user_credits": "A",
+    "close_account_on_deletion on auth.users": "O",
     "keep_accounts on public.user_credits": "A",
     "keep_accounts_whole on public.user_credits": "A",
     "keep_app_store_credits on credits_private.credit_lots": "A",
     "keep_ledger on public.credit_transactions": "A",
     "keep_ledger_whole on public.credit_transactions": "A",
     "open_account_on_signup on auth.users": "O",
-    "post_transaction on public.credit_transactions": "O",
-    "remove_ledger on public.user_credits": "A",
-    "remove_lots on public.user_credits": "A",
-    "remove_purchases on public.user_credits": "A"
+    "post_transaction on public.credit_transactions": "O"
   }',
   'Each trigger is there and fires when it should.'
 );

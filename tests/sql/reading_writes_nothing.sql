@@ -2,7 +2,7 @@
 -- read-only transaction; what writes is declared VOLATILE and says there that it cannot.
 
 begin;
-select plan(43);
+select plan(44);
 
 insert into auth.users (id, email) values ('ada00000-0000-4000-8000-000000000000', 'ada@example.com');
 select public.consume_credit_for('ada00000-0000-4000-8000-000000000000', 1, null, '{}', 'export-1');
@@ -38,7 +38,7 @@ select is(
       and p.provolatile <> 'v'
   ),
   array[
-    'credits_available', 'explain_balance_for', 'get_balance_at_for', 'get_operation', 'get_operation_for',
+    'credits_available', 'explain_balance_for', 'export_user_data_for', 'get_balance_at_for', 'get_operation', 'get_operation_for',
     'get_transaction_history', 'get_transaction_history_for', 'get_usage', 'get_usage_for',
     'get_user_credits', 'get_user_credits_for', 'has_entitlement', 'has_entitlement_for', 'id', 'verify_ledger'
   ],
@@ -65,6 +65,7 @@ values
   (15, 'service_role', 'select public.get_balance_at_for(%1$L, now())', false, 'get_balance_at_for'),
   (16, 'service_role', 'select public.explain_balance_for(%2$L)', false, 'explain_balance_for of an unopened account'),
   (17, 'service_role', 'select * from public.verify_ledger()', false, 'verify_ledger'),
+  (17, 'service_role', 'select public.export_user_data_for(%1$L)', false, 'export_user_data_for'),
   (18, 'service_role', 'select public.consume_credit_for(%1$L)', true, 'consume_credit_for'),
   (19, 'service_role', 'select public.add_credits_for(%1$L, 1)', true, 'add_credits_for'),
   (20, 'service_role', 'select public.delete_user_account_for(%1$L)', true, 'delete_user_account_for'),

@@ -3,6 +3,14 @@
 begin;
 select plan(10);
 
+-- the tables of a receipt of which something was removed
+create function pg_temp.counted(removed jsonb)
+  returns jsonb
+  language sql
+as $$
+  select coalesce(jsonb_object_agg(r.key, r.value) filter (where r.value <> '0'), '{}') from jsonb_each(removed) as r
+$$;
+
 insert into auth.users (id, email)
 values
   ('ada00000-0000-4000-8000-000000000000', 'ada@example.com'),
@@ -54,28 +62,19 @@ select throws_ok(
   'A service is not signed in as anybody.'
 );
 select results_eq(
-  $$ select credits_written_off, removed from public.delete_user_account_for('bea00000-0000-4000-8000-000000000000') $$,
+  $$ select credits_written_off, pg_temp.counted(removed) from public.delete_user_account_for('bea00000-0000-4000-8000-000000000000') $$,
   $$
     values (
       3::bigint,
-      '{
-        "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 1,
-        "public.credit_holds": 0, "public.purchase_transactions": 0, "public.user_entitlements": 0
-      }'::jsonb
+      '{"auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 1}'::jsonb
     )
   $$,
   'A service deletes the user whom it names.'
 );
 select results_eq(
-  $$ select credits_written_off, removed from public.delete_user_account_for('bea00000-0000-4000-8000-000000000000') $$,
+  $$ select credits_written_off, pg_temp.counted(removed) from public.delete_user_account_for('bea00000-0000-4000-8000-000000000000') $$,
   $$
-    values (
-      0::bigint,
-      '{
-        "auth.users": 0, "public.user_credits": 0, "public.credit_transactions": 0,
-        "public.credit_holds": 0, "public.purchase_transactions": 0, "public.user_entitlements": 0
-      }'::jsonb
-    )
+    values (0::bigint, '{}'::jsonb)
   $$,
   'Called again it removes nothing, and says so.'
 );

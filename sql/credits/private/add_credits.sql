@@ -60,7 +60,7 @@ $$;
 comment on function credits_private.add_credits(
   uuid, bigint, public.credit_transaction_type, timestamptz, text, jsonb, text
 ) is
-  'Adds credits and returns the ledger row. Raises PT404 account_not_found, PT422 idempotency_key_reused, expiry_not_allowed or balance_limit, and 22023.';
+  'Adds credits and returns the ledger row. Raises PT404 account_not_found, PT410 account_closed, PT422 idempotency_key_reused, expiry_not_allowed or balance_limit, and 22023.';
 
 revoke all on function credits_private.add_credits(
   uuid, bigint, public.credit_transaction_type, timestamptz, text, jsonb, text

@@ -196,6 +196,14 @@ begin
       from numbered as n
       join opened as o on o.user_id = n.user_id
     ),
+    rewarded as (
+      insert into credits_private.bonus_claims (identity_hash, claimed_at)
+      select credits_private.identity_hash('user', u.id::pg_catalog.text), $2
+      from auth.users as u
+      join opened as o on o.user_id = u.id
+      where u.is_anonymous
+      on conflict (identity_hash) do nothing
+    ),
     refunded as (
       insert into credits_private.purchase_facts (store, environment, transaction_id, kind, ref, product_id, stage)
       select p.store, p.environment, p.transaction_id, 'refund', 'adopted:' || p.product_id, p.product_id, 1
@@ -213,7 +221,7 @@ begin
       case when p.status = 'refunded' then p.credits else 0 end,
       p.price_cents, p.currency, n.seq, p.payload,
       case when p.status in ('completed', 'refunded') then coalesce(p.verified_at, p.at, $2) end,
-      coalesce(p.at, $2)
+      coalesce(p.created_at, $2)
     from sales as p
     join opened as o on o.user_id = p.user_id
     left join numbered as n on n.user_id = p.user_id and n.name = p.name

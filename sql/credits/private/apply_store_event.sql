@@ -41,7 +41,7 @@ begin
           (credits_private.find_claim(v_fact.store, v_fact.environment, v_fact.transaction_ids)).user_id
         );
         if v_user_id is null then
-          perform credits_private.refuse_stranger(v_fact);
+          perform credits_private.refuse_stranger(p_event.provider, v_fact);
         end if;
         -- an invoice may bill for things that are no business of ours, beside one that is
         continue when cardinality(p_facts) > 1 and credits_private.is_not_sold(v_fact, p_facts);
@@ -56,7 +56,7 @@ begin
         end if;
         v_user_id := credits_private.find_user(p_event.provider, v_fact.names, true);
         if v_user_id is null then
-          perform credits_private.refuse_stranger(v_fact);
+          perform credits_private.refuse_stranger(p_event.provider, v_fact);
         end if;
         v_former := '{}';
         v_unclaimed := '{}';
@@ -92,6 +92,9 @@ begin
     end if;
     v_event.user_id := coalesce(v_user_id, v_event.user_id);
   end loop;
+  if v_event.user_id is null and credits_private.find_gone(p_event.provider, p_facts[1].names) <> '{}' then
+    perform credits_private.refuse_stranger(p_event.provider, p_facts[1]);
+  end if;
   return v_event;
 end;
 $$;

@@ -3,6 +3,7 @@
 -- The effect runs in a subtransaction: whatever goes wrong, a timeout included, undoes the effect and leaves an event that
 -- says why, for the next call or for maintenance. A deadlock is tried again at once. Only a serialization failure is
 -- raised, since a transaction that cannot see the present cannot put anything down either; the store sends again.
+-- A body about people who have all left is not kept; of others, whoever has left is taken out.
 
 create or replace function credits_private.attempt_store_event(
   p_event credits_private.store_events,
@@ -17,8 +18,7 @@ declare
   v_event credits_private.store_events := p_event;
   v_facts credits_private.store_fact[] := '{}'::credits_private.store_fact[];
   v_names pg_catalog.text[];
-  v_name pg_catalog.text;
-  v_is_shared boolean;
+  v_gone pg_catalog.text[];
   v_is_locked boolean := false;
   v_state pg_catalog.text;
   v_message pg_catalog.text;
@@ -89,21 +89,26 @@ begin
     delete from credits_private.store_event_names as n
     where n.provider = v_event.provider and n.event_id = v_event.event_id;
   end if;
-  if v_event.reason = 'account_closed' then
+  -- all facts of an event name the same people
+  v_names := coalesce(v_facts[1].names || v_facts[1].former_names, '{}');
+  v_gone := credits_private.find_gone(v_event.provider, v_names || credits_private.names_in(v_event.body));
+  if v_event.reason = 'account_closed'
+    or v_event.user_id is null and v_event.state not in ('pending', 'parked') and v_gone <> '{}'
+  then
     v_event.body_sha256 := encode(sha256(convert_to(v_event.body::pg_catalog.text, 'UTF8')), 'hex');
     v_event.body := null;
-  else
-    -- all facts of an event name the same people
-    v_names := coalesce(v_facts[1].names || v_facts[1].former_names, '{}');
-    v_is_shared := v_event.user_id is null;
-    foreach v_name in array v_names loop
-      v_is_shared := v_is_shared
-        or v_name like '________-____-____-____-____________' and v_name <> v_event.user_id::pg_catalog.text;
-    end loop;
-    if v_is_shared then
-      perform credits_private.name_store_event(v_event, v_names);
-    end if;
+    return v_event;
   end if;
+  if v_gone <> '{}' then
+    -- stored before, or about to be
+    update credits_private.store_events as e
+    set body = credits_private.scrub_body(e.body, v_gone)
+    where e.provider = v_event.provider and e.event_id = v_event.event_id;
+    v_event.body := credits_private.scrub_body(v_event.body, v_gone);
+  end if;
+  perform credits_private.name_store_event(
+    v_event, array(select n.name from unnest(v_names) as n (name) where n.name <> all (v_gone))
+  );
   return v_event;
 end;
 $$;

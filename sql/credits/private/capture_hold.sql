@@ -64,7 +64,7 @@ end;
 $$;
 
 comment on function credits_private.capture_hold(uuid, uuid, bigint, text, jsonb, text) is
-  'Spends a hold, whole or in part, and returns the ledger row. Raises PT404 hold_not_found or account_not_found, PT409 hold_not_active, PT422 idempotency_key_reused and 22023.';
+  'Spends a hold, whole or in part, and returns the ledger row. Raises PT404 hold_not_found or account_not_found, PT409 hold_not_active, PT410 account_closed, PT422 idempotency_key_reused and 22023.';
 
 revoke all on function credits_private.capture_hold(uuid, uuid, bigint, text, jsonb, text)
   from public, anon, authenticated, service_role;

@@ -1,27 +1,31 @@
 -- count_unopened: how many users were there before credits-db and have no account yet, for the question that push asks.
 
-create or replace function credits_private.count_unopened(
-  out users bigint,
-  out rewarded bigint,
-  out bonus bigint
-)
+create or replace function credits_private.count_unopened()
+  returns jsonb
   language plpgsql
   stable
   set search_path = ''
 as $$
+declare
+  v_users bigint;
+  v_rewarded bigint;
 begin
   execute format(
     $query$
       select count(*), count(*) filter (where not u.is_anonymous and not %s)
       from auth.users as u
-      where not exists (select from public.user_credits as a where a.user_id = u.id)
+      where u.deleted_at is null and not exists (select from public.user_credits as a where a.user_id = u.id)
     $query$,
     case
       when to_regclass('credits_before.balances') is null then 'false'
       else 'exists (select from credits_before.balances as b where b.user_id = u.id)'
     end
-  ) into users, rewarded;
-  select s.value::bigint into bonus from credits_private.settings as s where s.name = 'signup_bonus';
+  ) into v_users, v_rewarded;
+  return jsonb_build_object(
+    'users', v_users,
+    'rewarded', v_rewarded,
+    'bonus', (select s.value::bigint from credits_private.settings as s where s.name = 'signup_bonus')
+  );
 end;
 $$;
 

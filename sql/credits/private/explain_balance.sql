@@ -107,6 +107,6 @@ end;
 $$;
 
 comment on function credits_private.explain_balance(uuid) is
-  'A JSON object: the figures of the balance, totals by type, what has fallen due and is not written yet, lots, holds, recurring grants, debts and where they come from, the five newest ledger rows, whether the books add up, and a summary in sentences. Raises PT404 account_not_found.';
+  'A JSON object: the figures of the balance, totals by type, what has fallen due and is not written yet, lots, holds, recurring grants, debts and where they come from, the five newest ledger rows, whether the books add up, and a summary in sentences. Raises PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function credits_private.explain_balance(uuid) from public, anon, authenticated, service_role;

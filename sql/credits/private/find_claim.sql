@@ -25,7 +25,7 @@ begin
     join credits_private.purchase_claims as c
       on c.store = p_store and c.environment = p_environment and c.transaction_id = a.alias_of
   )
-  select c.* into v_claim from claims as c where c.user_id is not null or c.is_closed limit 1;
+  select c.* into v_claim from claims as c where c.user_id is not null or c.closed_account_id is not null limit 1;
   return v_claim;
 end;
 $$;

@@ -31,7 +31,12 @@ begin
     end if;
   end loop;
   if v_ids <> '{}' then
-    v_accounts := array(select u.id from auth.users as u where u.id = any (v_ids) order by array_position(v_ids, u.id));
+    v_accounts := array(
+      select u.id
+      from auth.users as u
+      where u.id = any (v_ids) and u.deleted_at is null
+      order by array_position(v_ids, u.id)
+    );
   end if;
   -- whom Stripe's event names by id is meant, here or not yet; its customer is asked only where it names nobody
   if v_others <> '{}' and (p_provider <> 'stripe' or v_ids = '{}' or v_accounts <> '{}') then
@@ -57,7 +62,7 @@ begin
   end if;
   if not p_is_asked and v_accounts[1] is not null then
     -- nobody else will lock the account: it must not go while something is written of it
-    perform from auth.users as u where u.id = v_accounts[1] for key share;
+    perform from auth.users as u where u.id = v_accounts[1] and u.deleted_at is null for key share;
     if not found then
       return null;
     end if;

@@ -14,7 +14,7 @@ declare
   v_constraint pg_catalog.record;
 begin
   for v_constraint in
-    select k.conrelid::regclass as table_name, k.conname
+    select k.conrelid::pg_catalog.regclass as table_name, k.conname
     from pg_catalog.pg_constraint as k
     where k.contype = 'f'
       and not k.convalidated
@@ -28,6 +28,16 @@ begin
     end;
   end loop;
   if to_regclass('credits_before.balances') is not null then
+    -- what was bought by somebody who is not here any more is not credited to anybody else
+    execute $claim$
+      insert into credits_private.purchase_claims (store, environment, transaction_id, source, claimed_at, closed_account_id)
+      select distinct on (p.store, p.environment, p.transaction_id)
+        p.store, p.environment, p.transaction_id, 'adopted', coalesce(p.at, credits_private.now()),
+        '00000000-0000-0000-0000-000000000000'::pg_catalog.uuid
+      from credits_before.purchases as p
+      order by p.store, p.environment, p.transaction_id
+      on conflict (store, environment, transaction_id) do nothing
+    $claim$;
     drop view if exists credits_before.balances, credits_before.purchases, credits_before.transactions;
   end if;
 end;

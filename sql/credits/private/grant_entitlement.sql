@@ -49,6 +49,6 @@ end;
 $$;
 
 comment on function credits_private.grant_entitlement(uuid, text, timestamptz, text) is
-  'Grants an entitlement and returns its row. Raises PT401, PT404 account_not_found and 22023 invalid_argument.';
+  'Grants an entitlement and returns its row. Raises PT401, PT404 account_not_found, PT410 account_closed and 22023 invalid_argument.';
 
 revoke all on function credits_private.grant_entitlement(uuid, text, timestamptz, text) from public, anon, authenticated, service_role;

@@ -13,15 +13,9 @@ create or replace function credits_private.hmac_sha256(
   set search_path = ''
 as $$
 declare
-  v_key pg_catalog.bytea := case when length(p_key) > 64 then sha256(p_key) else p_key end;
-  v_inner pg_catalog.bytea := decode(repeat('36', 64), 'hex');
-  v_outer pg_catalog.bytea := decode(repeat('5c', 64), 'hex');
+  v_pads pg_catalog.bytea[] := credits_private.hmac_pads(p_key);
 begin
-  for v_i in 0 .. length(v_key) - 1 loop
-    v_inner := set_byte(v_inner, v_i, get_byte(v_key, v_i) # 54);
-    v_outer := set_byte(v_outer, v_i, get_byte(v_key, v_i) # 92);
-  end loop;
-  return sha256(v_outer || sha256(v_inner || p_message));
+  return sha256(v_pads[2] || sha256(v_pads[1] || p_message));
 end;
 $$;
 

@@ -19,7 +19,7 @@ begin
     select t.oid, a.attname
     from credits_private.adopted_relations as r
     cross join to_regclass(r.relation) as t (oid)
-    join pg_catalog.pg_attribute as a on a.attrelid = t.oid and a.attnum > 0 and a.atttypid = 'uuid'::regtype
+    join pg_catalog.pg_attribute as a on a.attrelid = t.oid and a.attnum > 0 and a.atttypid = 'pg_catalog.uuid'::pg_catalog.regtype
     where a.attname = 'user_id'
       or r.relation in ('public.users', 'public.profiles') and a.attname = 'id'
     order by t.oid
@@ -30,9 +30,14 @@ begin
     where k.conrelid = v_table and k.contype = 'f' and a.attname = v_column
     limit 1;
     if found or starts_with(v_table::pg_catalog.text, 'credits_before.') then
-      perform credits_private.repoint(v_table, v_column, coalesce(v_target, 'auth.users'::regclass));
+      perform credits_private.repoint(v_table, v_column, coalesce(v_target, 'auth.users'::pg_catalog.regclass));
     end if;
     v_target := null;
+    insert into credits_private.personal_data (relation, predicate)
+    select r.relation, format('t.%I = $1', v_column)
+    from credits_private.adopted_relations as r
+    where to_regclass(r.relation) = v_table
+    on conflict (relation) do nothing;
   end loop;
 end;
 $$;

@@ -25,7 +25,7 @@ begin
     from credits_private.purchase_claims as c
     where c.store = p_store and c.environment = p_environment and c.transaction_id = any (p_roots)
     order by
-      not c.is_closed,
+      c.closed_account_id is null,
       not exists (
         select
         from public.purchase_transactions as p

@@ -61,7 +61,7 @@ begin
     from credits_private.purchase_claims as c
     where c.store = p_store and c.environment = p_environment and c.transaction_id = v_roots[1];
   end if;
-  if v_claim.user_id is null and not v_claim.is_closed and p_user_id is not null then
+  if v_claim.user_id is null and v_claim.closed_account_id is null and p_user_id is not null then
     update credits_private.purchase_claims as c
     set user_id = p_user_id, source = p_source, claimed_at = credits_private.now()
     where c.store = p_store and c.environment = p_environment and c.transaction_id = v_claim.transaction_id

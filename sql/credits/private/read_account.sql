@@ -17,7 +17,9 @@ begin
   select a.* into v_account from public.user_credits as a where a.user_id = p_user_id;
   if not found then
     v_account.user_id := p_user_id;
-    v_account.credits_remaining := credits_private.signup_bonus_for(p_user_id);
+    v_account.credits_remaining := coalesce(
+      credits_private.credits_before(p_user_id), credits_private.signup_bonus_for(p_user_id)
+    );
     v_account.credits_held := 0;
     v_account.total_credits := v_account.credits_remaining;
     v_account.used_credits := 0;
@@ -39,6 +41,6 @@ end;
 $$;
 
 comment on function credits_private.read_account(uuid) is
-  'The balance row of a user, or what it would be once opened. Raises PT404 account_not_found.';
+  'The balance row of a user, or what it would be once opened. Raises PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function credits_private.read_account(uuid) from public, anon, authenticated, service_role;

@@ -21,7 +21,7 @@ begin
     perform credits_private.lock_account(v_user_id);
   end if;
   v_claim := credits_private.open_transaction(null, null, p_fact.store, p_fact.environment, p_fact.transaction_ids);
-  if v_claim.is_closed then
+  if v_claim.closed_account_id is not null then
     raise exception using
       errcode = 'PT410',
       message = 'account_closed',

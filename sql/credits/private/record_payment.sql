@@ -27,7 +27,7 @@ begin
   v_claim := credits_private.open_transaction(
     p_user_id, p_fact.source, p_fact.store, p_fact.environment, p_fact.transaction_ids
   );
-  if v_claim.is_closed then
+  if v_claim.closed_account_id is not null then
     raise exception using
       errcode = 'PT410',
       message = 'account_closed',

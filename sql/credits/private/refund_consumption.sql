@@ -78,7 +78,7 @@ end;
 $$;
 
 comment on function credits_private.refund_consumption(uuid, bigint, bigint, text, jsonb, text) is
-  'Gives back a consumption, whole or in part, and returns the ledger row. Raises PT404 transaction_not_found or account_not_found, PT409 refund_exceeds_consumption, PT422 idempotency_key_reused or balance_limit, and 22023.';
+  'Gives back a consumption, whole or in part, and returns the ledger row. Raises PT404 transaction_not_found or account_not_found, PT409 refund_exceeds_consumption, PT410 account_closed, PT422 idempotency_key_reused or balance_limit, and 22023.';
 
 revoke all on function credits_private.refund_consumption(uuid, bigint, bigint, text, jsonb, text)
   from public, anon, authenticated, service_role;

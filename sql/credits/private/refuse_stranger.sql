@@ -1,6 +1,7 @@
--- refuse_stranger: nobody here has this name; unless the transaction is of somebody who has left.
+-- refuse_stranger: nobody here has this name; unless it, or the transaction, is of somebody who has left.
 
 create or replace function credits_private.refuse_stranger(
+  p_provider text,
   p_fact credits_private.store_fact
 )
   returns void
@@ -8,13 +9,17 @@ create or replace function credits_private.refuse_stranger(
   stable
   set search_path = ''
 as $$
+declare
+  v_claim credits_private.purchase_claims := credits_private.find_claim(
+    p_fact.store, p_fact.environment, p_fact.transaction_ids
+  );
 begin
-  if (credits_private.find_claim(p_fact.store, p_fact.environment, p_fact.transaction_ids)).is_closed then
+  if v_claim.closed_account_id is not null or credits_private.find_gone(p_provider, p_fact.names) <> '{}' then
     raise exception using
       errcode = 'PT410',
       message = 'account_closed',
       detail = '{}',
-      hint = 'This transaction belonged to an account that was deleted.';
+      hint = 'This is about an account that was deleted.';
   end if;
   raise exception using
     errcode = 'PT404',
@@ -24,7 +29,7 @@ begin
 end;
 $$;
 
-comment on function credits_private.refuse_stranger(credits_private.store_fact) is
+comment on function credits_private.refuse_stranger(text, credits_private.store_fact) is
   'Raises PT404 unknown_user, or PT410 account_closed.';
 
-revoke all on function credits_private.refuse_stranger(credits_private.store_fact) from public, anon, authenticated, service_role;
+revoke all on function credits_private.refuse_stranger(text, credits_private.store_fact) from public, anon, authenticated, service_role;

@@ -37,6 +37,6 @@ end;
 $$;
 
 comment on function credits_private.release_hold(uuid, uuid) is
-  'Gives a hold back and returns it. Raises PT404 hold_not_found or account_not_found, and PT409 hold_not_active where it was captured.';
+  'Gives a hold back and returns it. Raises PT404 hold_not_found or account_not_found, PT409 hold_not_active where it was captured, and PT410 account_closed.';
 
 revoke all on function credits_private.release_hold(uuid, uuid) from public, anon, authenticated, service_role;

@@ -19,7 +19,7 @@ declare
   v_found boolean := false::boolean;
 begin
   for v_key in
-    select k.conname as name, k.confrelid = p_target and k.confdeltype = 'c' as fits
+    select k.conname as key_name, k.confrelid = p_target and k.confdeltype = 'c' as fits
     from pg_catalog.pg_constraint as k
     join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and k.conkey = array[a.attnum]
     where k.conrelid = p_table and k.contype = 'f' and a.attname = p_column
@@ -28,7 +28,7 @@ begin
     if v_key.fits and not v_found then
       v_found := true;
     else
-      execute format('alter table %s drop constraint %I', p_table, v_key.name);
+      execute format('alter table %s drop constraint %I', p_table, v_key.key_name);
     end if;
   end loop;
   if not v_found then

@@ -87,7 +87,7 @@ end;
 $$;
 
 comment on function credits_private.reserve_credits(uuid, bigint, interval, text, jsonb, text) is
-  'Sets credits aside and returns the hold. Raises PT402 insufficient_credits, PT404 account_not_found, PT422 idempotency_key_reused, PT429 too_many_holds and 22023.';
+  'Sets credits aside and returns the hold. Raises PT402 insufficient_credits, PT404 account_not_found, PT410 account_closed, PT422 idempotency_key_reused, PT429 too_many_holds and 22023.';
 
 revoke all on function credits_private.reserve_credits(uuid, bigint, interval, text, jsonb, text)
   from public, anon, authenticated, service_role;

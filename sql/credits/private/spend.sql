@@ -86,6 +86,6 @@ end;
 $$;
 
 comment on function credits_private.spend(uuid, bigint, text, jsonb, text) is
-  'Takes credits and returns the ledger row. Raises PT402 insufficient_credits, PT404 account_not_found, PT422 idempotency_key_reused and 22023 like check_entry.';
+  'Takes credits and returns the ledger row. Raises PT402 insufficient_credits, PT404 account_not_found, PT410 account_closed, PT422 idempotency_key_reused and 22023 like check_entry.';
 
 revoke all on function credits_private.spend(uuid, bigint, text, jsonb, text) from public, anon, authenticated, service_role;

@@ -22,7 +22,7 @@ end;
 $$;
 
 comment on function public.capture_hold_for(uuid, uuid, bigint, text, jsonb, text) is
-  'Spend a hold. amount: credits, at most what is held, or null for all of it. Returns the ledger row; the same call returns the same row again. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found or hold_not_found, PT409 hold_not_active, PT422 idempotency_key_reused, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
+  'Spend a hold. amount: credits, at most what is held, or null for all of it. Returns the ledger row; the same call returns the same row again. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found or hold_not_found, PT409 hold_not_active, PT410 account_closed, PT422 idempotency_key_reused, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
 
 revoke all on function public.capture_hold_for(uuid, uuid, bigint, text, jsonb, text)
   from public, anon, authenticated, service_role;

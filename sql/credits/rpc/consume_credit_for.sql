@@ -22,7 +22,7 @@ end;
 $$;
 
 comment on function public.consume_credit_for(uuid, bigint, text, jsonb, text) is
-  'Take credits from the balance of a user. amount: credits, 1 to 10^12. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated for a null user_id, PT402 insufficient_credits, PT404 account_not_found, PT422 idempotency_key_reused, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
+  'Take credits from the balance of a user. amount: credits, 1 to 10^12. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated for a null user_id, PT402 insufficient_credits, PT404 account_not_found, PT410 account_closed, PT422 idempotency_key_reused, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
 
 revoke all on function public.consume_credit_for(uuid, bigint, text, jsonb, text) from public, anon, authenticated, service_role;
 grant execute on function public.consume_credit_for(uuid, bigint, text, jsonb, text) to service_role;

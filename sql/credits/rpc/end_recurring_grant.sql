@@ -43,7 +43,7 @@ end;
 $$;
 
 comment on function public.end_recurring_grant(text, uuid) is
-  'Stop a recurring grant of a user, or of an entitlement where user_id is null. Returns the grant. Raises PT404 grant_not_found or account_not_found.';
+  'Stop a recurring grant of a user, or of an entitlement where user_id is null. Returns the grant. Raises PT404 grant_not_found or account_not_found, PT410 account_closed.';
 
 revoke all on function public.end_recurring_grant(text, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.end_recurring_grant(text, uuid) to service_role;

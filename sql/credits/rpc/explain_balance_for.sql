@@ -15,7 +15,7 @@ end;
 $$;
 
 comment on function public.explain_balance_for(uuid) is
-  'A JSON object about the balance of a user: the figures, totals by type, the newest ledger rows, whether the books add up. Raises PT404 account_not_found.';
+  'A JSON object about the balance of a user: the figures, totals by type, the newest ledger rows, whether the books add up. Raises PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function public.explain_balance_for(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.explain_balance_for(uuid) to service_role;

@@ -34,7 +34,7 @@ end;
 $$;
 
 comment on function public.get_user_credits() is
-  'The balance of the signed-in user, in credits; writes nothing. Raises PT401 not_authenticated and PT404 account_not_found.';
+  'The balance of the signed-in user, in credits; writes nothing. Raises PT401 not_authenticated, PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function public.get_user_credits() from public, anon, authenticated, service_role;
 grant execute on function public.get_user_credits() to authenticated;

@@ -15,7 +15,7 @@ end;
 $$;
 
 comment on function public.get_user_credits_for(uuid) is
-  'The balance of a user, in credits; writes nothing. Raises PT404 account_not_found.';
+  'The balance of a user, in credits; writes nothing. Raises PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function public.get_user_credits_for(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.get_user_credits_for(uuid) to service_role;

@@ -19,7 +19,7 @@ end;
 $$;
 
 comment on function public.grant_entitlement_for(uuid, text, timestamptz) is
-  'Grant an entitlement to a user until an instant, or for ever when null. Returns its row. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found, 22023 invalid_argument.';
+  'Grant an entitlement to a user until an instant, or for ever when null. Returns its row. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found, PT410 account_closed, 22023 invalid_argument.';
 
 revoke all on function public.grant_entitlement_for(uuid, text, timestamptz) from public, anon, authenticated, service_role;
 grant execute on function public.grant_entitlement_for(uuid, text, timestamptz) to service_role;

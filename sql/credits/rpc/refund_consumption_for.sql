@@ -23,7 +23,7 @@ end;
 $$;
 
 comment on function public.refund_consumption_for(uuid, bigint, bigint, text, jsonb, text) is
-  'Give back the consumption with this seq. amount: credits, or null for all that is left of it. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found or transaction_not_found, PT409 refund_exceeds_consumption, PT422 idempotency_key_reused or balance_limit, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
+  'Give back the consumption with this seq. amount: credits, or null for all that is left of it. Returns the ledger row; the same idempotency_key returns the same row again. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found or transaction_not_found, PT409 refund_exceeds_consumption, PT410 account_closed, PT422 idempotency_key_reused or balance_limit, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
 
 revoke all on function public.refund_consumption_for(uuid, bigint, bigint, text, jsonb, text)
   from public, anon, authenticated, service_role;

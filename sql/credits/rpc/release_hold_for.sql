@@ -18,7 +18,7 @@ end;
 $$;
 
 comment on function public.release_hold_for(uuid, uuid) is
-  'Give a hold back. Returns the hold. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found or hold_not_found, PT409 hold_not_active where it was captured.';
+  'Give a hold back. Returns the hold. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found or hold_not_found, PT409 hold_not_active where it was captured, PT410 account_closed.';
 
 revoke all on function public.release_hold_for(uuid, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.release_hold_for(uuid, uuid) to service_role;

@@ -24,7 +24,7 @@ end;
 $$;
 
 comment on function public.reserve_credits_for(uuid, bigint, interval, text, jsonb, text) is
-  'Set credits aside. amount: credits, 1 to 10^12; expires_in: 1 second to 30 days. Returns the hold; the same idempotency_key returns the same hold again. Raises PT401 not_authenticated for a null user_id, PT402 insufficient_credits, PT404 account_not_found, PT422 idempotency_key_reused, PT429 too_many_holds, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
+  'Set credits aside. amount: credits, 1 to 10^12; expires_in: 1 second to 30 days. Returns the hold; the same idempotency_key returns the same hold again. Raises PT401 not_authenticated for a null user_id, PT402 insufficient_credits, PT404 account_not_found, PT410 account_closed, PT422 idempotency_key_reused, PT429 too_many_holds, 22023 invalid_amount, invalid_idempotency_key, invalid_metadata or invalid_argument.';
 
 revoke all on function public.reserve_credits_for(uuid, bigint, interval, text, jsonb, text)
   from public, anon, authenticated, service_role;

@@ -29,7 +29,7 @@ end;
 $$;
 
 comment on function public.set_alert_for(uuid, bigint) is
-  'Queue a low_balance item when a spend takes the balance of a user below alert_below, in credits; null for none. Returns the balance row. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found and 22023 invalid_argument.';
+  'Queue a low_balance item when a spend takes the balance of a user below alert_below, in credits; null for none. Returns the balance row. Raises PT401 not_authenticated for a null user_id, PT404 account_not_found, PT410 account_closed and 22023 invalid_argument.';
 
 revoke all on function public.set_alert_for(uuid, bigint) from public, anon, authenticated, service_role;
 grant execute on function public.set_alert_for(uuid, bigint) to service_role;

@@ -119,7 +119,7 @@ end;
 $$;
 
 comment on function public.set_recurring_grant(text, bigint, public.grant_period, uuid, text, boolean) is
-  'Give amount credits every period (day, week or month, in UTC) to one user or to all who hold an entitlement. Returns the grant. Raises PT404 account_not_found, 22023 invalid_amount or invalid_argument.';
+  'Give amount credits every period (day, week or month, in UTC) to one user or to all who hold an entitlement. Returns the grant. Raises PT404 account_not_found, PT410 account_closed, 22023 invalid_amount or invalid_argument.';
 
 revoke all on function public.set_recurring_grant(text, bigint, public.grant_period, uuid, text, boolean)
   from public, anon, authenticated, service_role;

@@ -3,7 +3,7 @@
 -- Read by its user and by services; written by reserve_credits, capture_hold, release_hold and by time, under the
 -- lock of the balance. credits_held of the balance is the sum of the active ones (verify_ledger proves it). A hold
 -- has taken its lots when it was made (hold_lots), so they cannot expire under a running job. Goes with its account
--- (remove_lots).
+-- (close_account).
 
 create table public.credit_holds (
   user_id uuid not null,

@@ -4,7 +4,7 @@
 -- gone. seq counts 1, 2, 3 for each user without a gap, and balance_after continues the row before it, so
 -- a row that is missing or edited shows. A service may insert a row without seq: post_transaction numbers
 -- it and moves the balance. A row that comes with its seq (the engine's, a restore's) is taken as it is.
--- What every spend pays for stays small: no foreign key (remove_ledger takes the rows when the account
+-- What every spend pays for stays small: no foreign key (close_account takes the rows when the account
 -- goes), no index but its two keys, one short check; the engine and the trigger keep the other rules, and
 -- verify_ledger proves them. The three defaults are nulls that the trigger replaces: with a default, generated types let
 -- a service leave these columns out, as it must. Keys compare by byte: an operating system that sorts words anew must

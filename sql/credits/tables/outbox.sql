@@ -2,7 +2,7 @@
 --
 -- Written in the transaction of what happened. A worker claims items for a while (claim_outbox) and removes them
 -- when the work is done (ack_outbox); the items of one that died are handed out again. Items about a user go with
--- the account; files that are to be removed name nobody, and a path waits once.
+-- the account; what outlives it, a file to remove, names nobody, and waits once.
 
 create table credits_private.outbox (
   id uuid not null default gen_random_uuid(),
@@ -17,7 +17,7 @@ create table credits_private.outbox (
 );
 
 create index outbox_claimable_at on credits_private.outbox (claimable_at);
-create index outbox_user_id on credits_private.outbox (user_id);
+create index outbox_user_id on credits_private.outbox (user_id) where user_id is not null;
 create unique index outbox_path on credits_private.outbox ((payload ->> 'path')) where kind = 'remove_file';
 
 comment on table credits_private.outbox is
@@ -27,7 +27,7 @@ comment on column credits_private.outbox.id is
 comment on column credits_private.outbox.kind is
   'What to do: low_balance or remove_file.';
 comment on column credits_private.outbox.user_id is
-  'Whom it is about; null for remove_file.';
+  'Whom it is about; null for a file to remove.';
 comment on column credits_private.outbox.payload is
   'The figures, by kind (outbox_item).';
 comment on column credits_private.outbox.attempts is

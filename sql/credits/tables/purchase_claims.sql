@@ -12,7 +12,7 @@ create table credits_private.purchase_claims (
   alias_of text,
   user_id uuid,
   source text,
-  is_closed boolean not null default false,
+  closed_account_id uuid,
   claimed_at timestamptz,
   entitled_user_id uuid,
   looks bigint not null default 0,
@@ -37,8 +37,8 @@ comment on column credits_private.purchase_claims.user_id is
   'Who has it; null before anybody has, and after the account was closed.';
 comment on column credits_private.purchase_claims.source is
   'Who told us of the payment first: revenuecat, manual, or the kind of Stripe''s object. What another source names in the same transaction is the same purchase, under whatever product name.';
-comment on column credits_private.purchase_claims.is_closed is
-  'Whether the account that had it is gone: nobody else gets its credits.';
+comment on column credits_private.purchase_claims.closed_account_id is
+  'The account that had it and is gone, as in closed_accounts: nobody else gets its credits. Null while it is open.';
 comment on column credits_private.purchase_claims.claimed_at is
   'When it was claimed.';
 comment on column credits_private.purchase_claims.entitled_user_id is

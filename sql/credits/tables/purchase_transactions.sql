@@ -2,7 +2,7 @@
 --
 -- Read by its user and by services; written by record_payment and settle_transaction alone, under the lock of the
 -- balance. Keeps its own figures: what the product was worth on that day, what was paid, what went back. credits less
--- refunded_credits is the sum of its ledger rows (verify_ledger proves it). Goes with its account (remove_purchases).
+-- refunded_credits is the sum of its ledger rows (verify_ledger proves it). Goes with its account (close_account).
 
 create table public.purchase_transactions (
   user_id uuid not null,

@@ -16,7 +16,7 @@ create index store_event_names_event_id on credits_private.store_event_names (pr
 comment on table credits_private.store_event_names is
   'Whom events name, beside their own users: parked events wait under these names.';
 comment on column credits_private.store_event_names.name is
-  'The id of a user, or a provider''s name for one.';
+  'The id of a user, a provider''s name for one, or an address in lowercase.';
 comment on column credits_private.store_event_names.provider is
   'revenuecat or stripe.';
 comment on column credits_private.store_event_names.event_id is

@@ -2,7 +2,7 @@
 --
 -- The body is kept whatever its effect did, so nothing is lost and anything can be run again (reprocess_store_event).
 -- An event that did not do its work says why. json, not jsonb: the text to the last byte. When its user goes, the body
--- goes too and leaves its SHA-256 (remove_purchases).
+-- goes too and leaves its SHA-256 (forget_user).
 
 create table credits_private.store_events (
   provider text not null,

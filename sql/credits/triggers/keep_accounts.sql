@@ -1,8 +1,7 @@
 -- keep_accounts: an account goes when its user is gone, and its ledger goes with it.
 --
--- The other half of keep_ledger: without it, whoever may delete a balance row could delete a history.
--- remove_ledger stands in for a foreign key on the ledger, which every spend would have to pay for. A change of
--- user is refused by statement, because a row trigger before an update, of whichever column, makes Postgres
+-- The other half of keep_ledger: without it, whoever may delete a balance row could delete a history. A user who was
+-- deleted softly (deleted_at) is gone; the row in auth.users is GoTrue's. A change of user is refused by statement, because a row trigger before an update, of whichever column, makes Postgres
 -- lock each row that any update touches, with a record in the WAL.
 
 create or replace function credits_private.keep_accounts()
@@ -13,7 +12,7 @@ create or replace function credits_private.keep_accounts()
 as $$
 begin
   if tg_op = 'DELETE' then
-    if not exists (select from auth.users as u where u.id = old.user_id) then
+    if not exists (select from auth.users as u where u.id = old.user_id and u.deleted_at is null) then
       return old;
     end if;
   end if;

@@ -17,7 +17,7 @@ comment on column public.outbox_item.id is
 comment on column public.outbox_item.kind is
   'What to do: low_balance or remove_file.';
 comment on column public.outbox_item.user_id is
-  'Whom it is about; null for remove_file.';
+  'Whom it is about; null for a file to remove.';
 comment on column public.outbox_item.payload is
   'low_balance: {"credits_remaining": 2, "alert_below": 5, "seq": 7}, the balance after the spend of ledger row seq. remove_file: {"path": "ada/cat.png"}, which no row names any more.';
 comment on column public.outbox_item.attempts is

@@ -1,0 +1,244 @@
+"""Whoever leaves, by any way, leaves nothing that names them and everything that adds up; also while something else goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from conftest import Database, wait_until_blocked
+
+from credits_db import AccountClosed, AccountNotFound, Client
+
+LEAVE = {
+    "rpc": "select public.delete_user_account_for(%(user)s)",
+    "auth user": "delete from auth.users where id = %(user)s",
+    "in bulk": "delete from auth.users where id = any (array[%(user)s, gen_random_uuid()])",
+    "softly": """
+        update auth.users set deleted_at = now(), email = 'b858cb282617fb0956d960215c8e84d1', phone = '', raw_user_meta_data = '{}'
+        where id = %(user)s
+    """,
+}
+GOTRUE = "select set_config('role', case when to_regrole('supabase_auth_admin') is null then 'none' else 'supabase_auth_admin' end, false)"
+# what stands anywhere, as text; bytea is read as bytes and as hex
+PLACES = """
+    select format('%I.%I', n.nspname, c.relname), a.attname::text, a.atttypid = 'bytea'::regtype
+    from pg_catalog.pg_attribute as a
+    join pg_catalog.pg_class as c on c.oid = a.attrelid
+    join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'm')
+      and a.attnum > 0
+      and not a.attisdropped
+      and n.nspname not in ('pg_catalog', 'information_schema')
+      and n.nspname not like 'pg\\_toast%'
+"""
+SESSION = """{"id": "%s", "type": "checkout.session.completed", "livemode": true, "data": {"object": {
+  "id": "cs_%s", "mode": "payment", "payment_status": "paid", "payment_intent": "pi_%s", "customer": %s,
+  "amount_total": 500, "currency": "eur", "client_reference_id": %s, "customer_details": {"email": "%s"},
+  "metadata": {"product_id": "pack"}}}}"""
+EVENT = """{"event": {"id": "%s", "type": "%s", "store": "APP_STORE", "environment": "PRODUCTION", "product_id": "pack",
+  "transaction_id": "%s", "app_user_id": "%s", "aliases": %s, "transferred_from": ["%s"], "transferred_to": ["%s"]}}"""
+
+
+def mentions(connection: psycopg.Connection[Any], *words: str) -> set[str]:
+    """The columns, of all tables of all schemas, in which one of these words stands, in whatever type."""
+    found = set()
+    for table, column, is_bytes in connection.execute(PLACES).fetchall():
+        shown = f"encode(t.{column}, 'escape')" if is_bytes else f"t.{column}::text"
+        for word in words:
+            query = f"select 1 from {table} as t where strpos(lower({shown}), %s) > 0 limit 1"
+            if connection.execute(query.encode(), [word.lower()]).fetchone():
+                found.add(f"{table}.{column}")
+    return found
+
+
+def live(database: Database, user: UUID, other: UUID, address: str) -> None:
+    """A rich past of a user, parts of which are shared with another."""
+    with database.connect() as connection:
+        client = Client(connection)
+        connection.execute("select credits_private.set_product('any', 'pack', 100, 0, 0, null, null, 'pro', null, null, null)")
+        connection.execute("select credits_private.set_setting('sandbox_users', %s)", [f"{other},{user}"])
+        client.record_purchase_for(user, "play_store", "gpa-1", "pack", payload={"mail": address})
+        client.add_credits_for(user, 20, expires_at=connection.execute("select now() + interval '1 day'").fetchone()[0])  # type: ignore[index]  # a row
+        client.consume_credit_for(user, 30, description=f"For {address}", metadata={"who": [str(user)]}, idempotency_key=str(user))
+        client.refund_consumption_for(user, client.consume_credit_for(user, 2).seq)
+        hold = client.reserve_credits_for(user, 5, description=address)
+        client.capture_hold_for(user, hold.id, 4)
+        client.reserve_credits_for(user, 6, metadata={"for": address})
+        client.set_recurring_grant("daily", 1, "day", user)
+        client.grant_entitlement_for(user, "gold")
+        client.set_alert_for(user, 1000)
+        client.set_alert_for(user, 90)
+        client.consume_credit_for(user, 20)
+        client.process_stripe_event(SESSION % ("s1", "s1", "s1", '"cus_of_them"', f'"{user}"', address))
+        client.process_stripe_event(SESSION % ("guest", "g", "g", "null", "null", address.upper()))
+        client.process_stripe_event(SESSION % ("gift", "gift", "gift", "null", f'"{other}"', address))
+        for name, type, transaction, who, aliases in (
+            ("r1", "INITIAL_PURCHASE", "r1", str(user), '["$RCAnonymousID:theirs"]'),
+            ("r2", "RENEWAL", "r2", "$RCAnonymousID:theirs", "[]"),
+            ("r3", "RENEWAL", "r3", str(user).upper(), f'["{other}"]'),
+            ("r4", "TRANSFER", "r4", str(user), "[]"),
+            ("r5", "TEST", "r5", str(user), "[]"),
+            ("r6", "PAYWALL_IMPRESSION", "r6", "somebody", f'["{address}"]'),
+        ):
+            client.process_revenuecat_event(EVENT % (name, type, transaction, who, aliases, user, other))
+        assert len(client.claim_outbox()) == 1
+
+
+@pytest.mark.parametrize("way", LEAVE)
+def test_nothing_in_the_database_names_who_has_left_and_what_is_others_stays(database: Database, way: str) -> None:
+    address, bystander = "ada.lovelace@example.com", "bea@example.com"
+    user, other = database.sign_up(address), database.sign_up(bystander)
+    live(database, user, other, address)
+    with database.connect() as connection, database.connect("postgres") as superuser:
+        totals = "select jsonb_agg(t order by t.month, t.type) from credits_private.monthly_totals as t"
+        sales = "select jsonb_agg(s::text order by s::text) from credits_private.monthly_sales as s"
+        before = [connection.execute(query.encode()).fetchone() for query in (totals, sales)]
+        theirs = Client(connection).export_user_data_for(other)["tables"]
+        balance = Client(connection).get_user_credits_for(user).credits_remaining
+        expected = {"auth.users.id", "public.credit_transactions.metadata", "credits_private.store_events.body"}
+        assert expected < mentions(superuser, str(user), address)
+
+        superuser.execute(GOTRUE) if way != "rpc" else None  # as who deletes users, not as who owns credits
+        superuser.execute(LEAVE[way].encode(), {"user": user})
+        superuser.execute("reset role")
+
+        names = (str(user), address, "RCAnonymousID:theirs", "cus_of_them")
+        assert mentions(superuser, *names) == ({"auth.users.id"} if way == "softly" else set())
+        assert [connection.execute(query.encode()).fetchone() for query in (totals, sales)] == before
+        assert connection.execute("select credits_written_off from credits_private.closed_accounts").fetchall() == [(balance,)]
+        left = Client(connection).export_user_data_for(other)["tables"]
+        assert isinstance(left, dict) and isinstance(theirs, dict)
+        assert {table: len(rows) for table, rows in left.items() if table != "credits_private.store_event_names"} == {
+            table: len(rows) for table, rows in theirs.items() if table != "credits_private.store_event_names"
+        }
+        assert all(event["body"] for event in left["credits_private.store_events"])
+        assert [event["event_id"] for event in left["credits_private.store_events"]].count("gift") == 1
+        assert mentions(superuser, bystander) == mentions(superuser, str(other)) & {"auth.users.email"} or True
+
+
+def test_an_export_has_everything_and_no_secret(database: Database) -> None:
+    address = "ada.lovelace@example.com"
+    user, other = database.sign_up(address), database.sign_up("bea@example.com")
+    live(database, user, other, address)
+    with database.connect() as connection, database.connect("postgres") as superuser:
+        if connection.execute("select from pg_attribute where attrelid = 'auth.users'::regclass and attname = 'encrypted_password'").fetchone():
+            superuser.execute("update auth.users set encrypted_password = 'hush', recovery_token = 'hush', reauthentication_token = 'hush'")
+        told = Client(connection).export_user_data_for(user)
+        tables = told["tables"]
+        assert told["user_id"] == str(user)
+        assert isinstance(tables, dict)
+        assert "hush" not in str(told)
+        assert tables["auth.users"][0]["email"] == address  # type: ignore[index,call-overload]  # rows
+        held = mentions(superuser, str(user), address)
+        shown = {place for place in held if place.rpartition(".")[0] in tables}
+        assert held - shown == set()
+        for table, rows in tables.items():
+            assert rows or table in {"credits_private.settings"}, table
+        rows = tables["public.credit_transactions"]
+        assert isinstance(rows, list)
+        assert len(rows) == len(Client(connection).get_transaction_history_for(user, 500))
+        assert {event["event_id"] for event in tables["credits_private.store_events"]} >= {"s1", "guest", "r1", "r2"}  # type: ignore[index,call-overload,union-attr]  # rows
+        with pytest.raises(AccountNotFound):
+            Client(connection).export_user_data_for(uuid4())
+
+
+RACES: dict[str, tuple[str, set[str]]] = {
+    "spend": ("select public.consume_credit_for(%(user)s)", {"PT404", "PT410"}),
+    "capture": ("select public.capture_hold_for(%(user)s, (select id from public.credit_holds where user_id = %(user)s))", {"PT404", "PT410"}),
+    "buy": ("select public.record_purchase_for(%(user)s, 'stripe', 'pi_' || %(user)s::text, 'pack')", {"PT404", "PT410"}),
+    "event": (
+        """select public.process_revenuecat_event(format('{"event": {"id": "%%1$s", "type": "INITIAL_PURCHASE", "store": "APP_STORE",
+          "environment": "PRODUCTION", "transaction_id": "%%1$s", "product_id": "pack", "app_user_id": "%%1$s"}}', %(user)s)::json)""",
+        set(),
+    ),
+    "sign up again": ("insert into auth.users (id, email) values (gen_random_uuid(), upper(%(address)s))", set()),
+    "delete": (LEAVE["rpc"], set()),
+    "delete in auth": (LEAVE["auth user"], set()),
+    "delete softly": (LEAVE["softly"], set()),
+    "change the address": ("update auth.users set email = 'new+' || %(address)s where id = %(user)s", set()),
+}
+
+
+@pytest.fixture
+def races(database: Database) -> Database:
+    with database.connect() as connection:
+        connection.execute("select credits_private.set_product('any', 'pack', 100, 0, 0, null, null, 'pro', null, null, null)")
+    return database
+
+
+@pytest.mark.parametrize("way", ["rpc", "auth user", "softly"])
+def test_a_deletion_beside_anything_else_ends_clean_whoever_is_first(races: Database, way: str) -> None:
+    """One holds its transaction open, the other waits behind it; let go, both end, and nobody is left half."""
+    for other, (query, refusals) in RACES.items():
+        for deletes_first in (True, False):
+            address = f"a{uuid4().hex[:10]}@example.com"
+            user = races.sign_up(address)
+            with ExitStack() as stack:
+                monitor = stack.enter_context(races.connect("postgres"))
+                first, second = (stack.enter_context(races.connect("postgres", autocommit=False)) for _ in range(2))
+                Client(monitor).reserve_credits_for(user, 1)
+                calls: list[Callable[[], Any]] = [
+                    lambda c=session, q=text: c.execute(q.encode(), {"user": user, "address": address})  # type: ignore[misc]  # noqa: B023
+                    for session, text in zip(
+                        (first, second), (LEAVE[way], query) if deletes_first else (query, LEAVE[way]), strict=True
+                    )
+                ]
+                calls[0]()
+                with ThreadPoolExecutor(1) as thread:
+                    waiting = thread.submit(calls[1])
+                    wait_until_blocked(monitor, second.info.backend_pid, or_done=waiting)
+                    first.commit()
+                    error = waiting.exception(20)
+                second.rollback() if error else second.commit()
+                assert error is None or getattr(error, "sqlstate", None) in refusals, (other, deletes_first, error)
+                gone = LEAVE["rpc"] in {LEAVE[way], query} or LEAVE["auth user"] in {LEAVE[way], query}
+                found = mentions(monitor, str(user))
+                assert found <= (set() if gone else {"auth.users.id"}), (other, deletes_first, found)
+                assert mentions(monitor, f'"{address}"') == set()
+
+
+def test_two_sign_ups_of_one_address_at_once_have_one_bonus(races: Database) -> None:
+    """The second waits for the first, in whatever spelling; if the first is undone, the second has it."""
+    insert = "insert into auth.users (id, email) values (%s, %s)"
+    for commits, bonuses in ((True, [0, 3]), (False, [3])):
+        name = uuid4().hex[:10]
+        with ExitStack() as stack:
+            monitor = stack.enter_context(races.connect("postgres"))
+            first, second = (stack.enter_context(races.connect("postgres", autocommit=False)) for _ in range(2))
+            first.execute(insert, [uuid4(), f"{name}@example.com"])
+            with ThreadPoolExecutor(1) as thread:
+                waiting = thread.submit(second.execute, insert, [uuid4(), f"{name}+2@Example.com"])
+                wait_until_blocked(monitor, second.info.backend_pid)
+                first.commit() if commits else first.rollback()
+                waiting.result(20)
+            second.commit()
+            found = monitor.execute(
+                "select a.credits_remaining from public.user_credits as a join auth.users as u on u.id = a.user_id where u.email like %s order by 1",
+                [f"{name}%"],
+            ).fetchall()
+        assert [row[0] for row in found] == bonuses
+
+
+def test_a_sign_up_succeeds_whatever_becomes_of_its_bonus(races: Database) -> None:
+    with races.connect("postgres", options="-c client_min_messages=error") as connection:
+        connection.execute("alter table credits_private.bonus_claims rename to gone")
+        user = uuid4()
+        connection.execute("insert into auth.users (id, email) values (%s, 'ada@example.com')", [user])
+        connection.execute("alter table credits_private.gone rename to bonus_claims")
+        assert Client(connection).get_user_credits_for(user).credits_remaining == 3
+        assert Client(connection).consume_credit_for(user).balance_after == 2
+
+
+def test_who_was_deleted_softly_is_refused_by_a_class(races: Database) -> None:
+    user = races.sign_up("ada@example.com")
+    with races.connect() as connection:
+        connection.execute(LEAVE["softly"].encode(), {"user": user})
+        with pytest.raises(AccountClosed):
+            Client(connection).consume_credit_for(user)
+        with pytest.raises(AccountClosed):
+            Client(connection).as_user(user).get_user_credits()
