@@ -436,7 +436,7 @@ def _essence(line: str, adopted: Collection[str]) -> str | None:
         return None if "write_profile" in words else line  # the host may make them
     if relation not in adopted:
         return line
-    if kind == "column":
+    if kind == "column" and relation != "public.users":  # where the host has its own there is no view
         return f"{kind} {words[0]}"
     if kind == "policy":
         return line.partition(" for ")[0]

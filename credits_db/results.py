@@ -24,7 +24,7 @@ StoreEventState = Literal["pending", "parked", "failed", "ignored", "processed"]
 HoldStatus = Literal["active", "captured", "released", "expired"]
 GrantPeriod = Literal["day", "week", "month"]
 ExportPayment = Literal["credits", "entitlement"]
-_INTERVAL = re.compile(r"(?:(-?\d+) days?)? ?(?:(-?)(\d+):(\d+):(\d+(?:\.\d+)?))?")  # time that passed, by Postgres
+_INTERVAL = re.compile(r"(?:(-?\d+) days?)? ?(?:([-+]?)(\d+):(\d+):(\d+(?:\.\d+)?))?")  # time that passed, by Postgres
 
 
 def _read(value: Any, types: tuple[Any, ...]) -> Any:
@@ -45,7 +45,7 @@ def _write(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, timedelta):
-        return f"{value.days} days {timedelta(seconds=value.seconds, microseconds=value.microseconds)!s:0>8}"
+        return f"{value.days} days {(datetime.min + value % timedelta(days=1)).time().isoformat()}"
     if isinstance(value, list):
         return [_write(item) for item in value]
     return str(value) if isinstance(value, UUID) else value
@@ -243,7 +243,7 @@ class CreditUsage(Result):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Export(Result):
-    """What was asked for of a project (public.exports, track app); seq is the ledger row that paid, None for a Pro's."""
+    """What was asked for of a project (public.exports, track app); seq is the ledger row that paid for it."""
 
     id: UUID
     project_id: UUID

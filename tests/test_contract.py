@@ -19,7 +19,7 @@ from credits_db import Client, PurchaseTransaction, errors, results, webhooks
 from credits_db._call import rpc
 from credits_db.procedures import GrantType, ServiceProcedures, UserProcedures
 
-COMPUTED_FIELDS = {path.stem for path in (ROOT / "sql" / "credits" / "fields").glob("*.sql")}
+COMPUTED_FIELDS = {path.stem for path in (ROOT / "sql").glob("*/fields/*.sql")}
 DECLARED: dict[str, rpc[..., Any]] = {
     name: member
     for declaring in (UserProcedures, ServiceProcedures)
@@ -28,7 +28,7 @@ DECLARED: dict[str, rpc[..., Any]] = {
 }
 # refusals of the engine that no caller meets: they become the reason of a store event
 REASONS = {"unknown_user", "ambiguous_user", "wrong_shape", "price_mismatch", "sandbox_denied", "unmapped_transaction"}
-SQL_FILES = sorted((ROOT / "sql" / "credits").rglob("*.sql"))
+SQL_FILES = sorted(path for track in ("credits", "app") for path in (ROOT / "sql" / track).rglob("*.sql"))
 
 
 def functions(db: psycopg.Connection[Any]) -> dict[str, tuple[list[str], int, str]]:
@@ -48,8 +48,8 @@ def functions(db: psycopg.Connection[Any]) -> dict[str, tuple[list[str], int, st
     return {name: (names, defaults, role) for name, names, defaults, role in rows if name not in COMPUTED_FIELDS}
 
 
-def test_every_rpc_is_declared_once_with_the_same_arguments(db: psycopg.Connection[Any]) -> None:
-    found = {name: function for name, function in functions(db).items() if function[2] != "anon"}
+def test_every_rpc_is_declared_once_with_the_same_arguments(app_db: psycopg.Connection[Any]) -> None:
+    found = {name: function for name, function in functions(app_db).items() if function[2] != "anon"}
     assert set(found) == set(DECLARED)
     for name, (names, defaults, _) in found.items():
         parameters = list(inspect.signature(DECLARED[name].declare).parameters.values())[1:]
@@ -57,9 +57,9 @@ def test_every_rpc_is_declared_once_with_the_same_arguments(db: psycopg.Connecti
         assert sum(parameter.default is not inspect.Parameter.empty for parameter in parameters) == defaults, name
 
 
-def test_users_and_services_have_the_methods_that_their_role_may_call(db: psycopg.Connection[Any]) -> None:
+def test_users_and_services_have_the_methods_that_their_role_may_call(app_db: psycopg.Connection[Any]) -> None:
     owners: dict[str, type] = {"authenticated": UserProcedures, "service_role": ServiceProcedures}
-    found = functions(db)
+    found = functions(app_db)
     for name, (_, _, role) in found.items():
         assert role == "anon" or name in vars(owners[role]), f"{name} is for {role}"
     assert {name for name, (_, _, role) in found.items() if role == "anon"} == {"revenuecat_webhook", "stripe_webhook"}
@@ -80,11 +80,13 @@ def test_users_and_services_have_the_methods_that_their_role_may_call(db: psycop
         ("public.credit_holds", results.CreditHold),
         ("public.recurring_grant", results.RecurringGrant),
         ("public.outbox_item", results.OutboxItem),
+        ("public.exports", results.Export),
+        ("public.user_stats", results.UserStats),
     ],
 )
-def test_a_result_has_the_columns_of_its_type(db: psycopg.Connection[Any], relation: str, result: type) -> None:
+def test_a_result_has_the_columns_of_its_type(app_db: psycopg.Connection[Any], relation: str, result: type) -> None:
     query = "select attname::text from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped"
-    columns = [row[0] for row in db.execute(query, [relation])]
+    columns = [row[0] for row in app_db.execute(query, [relation])]
     assert {field.name for field in dataclasses.fields(result)} == set(columns)
 
 
@@ -96,11 +98,12 @@ def test_a_result_has_the_columns_of_its_type(db: psycopg.Connection[Any], relat
         ("public.store_event_state", results.StoreEventState),
         ("public.credit_hold_status", results.HoldStatus),
         ("public.grant_period", results.GrantPeriod),
+        ("public.export_payment", results.ExportPayment),
     ],
 )
-def test_the_words_of_a_type_are_those_of_the_enum(db: psycopg.Connection[Any], type: str, words: Any) -> None:
+def test_the_words_of_a_type_are_those_of_the_enum(app_db: psycopg.Connection[Any], type: str, words: Any) -> None:
     query = "select array_agg(enumlabel::text order by enumsortorder) from pg_enum where enumtypid = %s::regtype"
-    assert db.execute(query, [type]).fetchone() == (list(get_args(words)),)
+    assert app_db.execute(query, [type]).fetchone() == (list(get_args(words)),)
     assert set(get_args(GrantType)) < set(get_args(results.TransactionType))
 
 
@@ -172,6 +175,7 @@ PROVOKED: dict[type[errors.CreditsError], Callable[[Client, Any], object]] = {
     errors.ExpiryNotAllowed: lambda client, user: client.add_credits_for(
         user, 1, "purchase", expires_at=datetime(2100, 1, 1, tzinfo=UTC), metadata={"store": "app_store"}
     ),
+    errors.ProjectNotFound: lambda client, user: client.consume_credit_and_create_export_for(user, uuid4(), "png"),
     errors.GrantNotFound: lambda client, user: client.end_recurring_grant("nothing"),
 }
 
@@ -181,19 +185,19 @@ def test_every_class_of_error_is_provoked_below() -> None:
 
 
 @pytest.mark.parametrize("error", PROVOKED, ids=lambda error: error.token)
-def test_a_refusal_arrives_as_its_class(db: psycopg.Connection[Any], error: type[errors.CreditsError]) -> None:
-    user = sign_up(db)
-    client = Client(db)
+def test_a_refusal_arrives_as_its_class(app_db: psycopg.Connection[Any], error: type[errors.CreditsError]) -> None:
+    user = sign_up(app_db)
+    client = Client(app_db)
     if error is errors.BalanceLimit:  # so that the limit is one grant away
-        db.execute("select credits_private.move_balance(%s, 'bonus', 9007199254740991 - 3)", [user])
-        db.execute(
+        app_db.execute("select credits_private.move_balance(%s, 'bonus', 9007199254740991 - 3)", [user])
+        app_db.execute(
             """
             insert into public.credit_transactions (user_id, seq, amount, balance_after, created_at, type)
             values (%s, 2, 9007199254740988, 9007199254740991, now(), 'bonus')
             """,
             [user],
         )
-    with pytest.raises((error, psycopg.Error)) as caught, db.transaction():
+    with pytest.raises((error, psycopg.Error)) as caught, app_db.transaction():
         PROVOKED[error](client, user)
     refusal = errors.translate(caught.value) if isinstance(caught.value, psycopg.Error) else caught.value
     assert isinstance(refusal, error)
@@ -205,7 +209,7 @@ def test_a_refusal_arrives_as_its_class(db: psycopg.Connection[Any], error: type
 def test_the_public_names_are_these_and_all_can_be_loaded() -> None:
     classes = {cls.__name__ for cls in errors._BY_CODE.values()} | {"CreditsError"}
     kinds = {cls.__name__ for cls in results.Result.__subclasses__()}
-    words = {"TransactionType", "PurchaseStatus", "StoreEventState", "HoldStatus", "GrantPeriod"}
+    words = {"TransactionType", "PurchaseStatus", "StoreEventState", "HoldStatus", "GrantPeriod", "ExportPayment"}
     assert set(credits_db.__all__) == classes | kinds | words | {
         "Client",
         "AsyncClient",
@@ -218,10 +222,10 @@ def test_the_public_names_are_these_and_all_can_be_loaded() -> None:
         credits_db.nothing  # noqa: B018
 
 
-def test_the_readme_lists_every_function_and_every_token(db: psycopg.Connection[Any]) -> None:
+def test_the_readme_lists_every_function_and_every_token(app_db: psycopg.Connection[Any]) -> None:
     text = (ROOT / "README.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)\(.*?\)` \| (\w+) \|", text, re.MULTILINE))
-    assert rows == {name: role for name, (_, _, role) in functions(db).items()}
+    assert rows == {name: role for name, (_, _, role) in functions(app_db).items()}
     for error in errors._BY_CODE.values():
         assert re.search(rf"^\| \d+ {error.sqlstate} .*`{error.token}`.*`{error.__name__}`", text, re.MULTILINE), error
 

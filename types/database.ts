@@ -47,6 +47,74 @@ export type Database = {
                   Relationships: [
                     
                   ]
+                },"exports": {
+                  Row: {
+                    "asset_path": string | null,"asset_url": string | null,"created_at": string,"error_message": string | null,"id": string,"idempotency_key": string | null,"layer_ids": (string)[] | null,"options": NonNullable<Json>,"paid_by": Database["public"]['Enums']["export_payment"] | null,"project_id": string,"seq": number | null,"status": string,"type": string,"updated_at": string,"user_id": string | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "asset_path"?: string | null,"asset_url"?: string | null,"created_at"?: string,"error_message"?: string | null,"id"?: string,"idempotency_key"?: string | null,"layer_ids"?: (string)[] | null,"options"?: NonNullable<Json>,"paid_by"?: Database["public"]['Enums']["export_payment"] | null,"project_id": string,"seq"?: number | null,"status"?: string,"type": string,"updated_at"?: string,"user_id"?: string | null
+                  }
+                  Update: {
+                    "asset_path"?: string | null,"asset_url"?: string | null,"created_at"?: string,"error_message"?: string | null,"id"?: string,"idempotency_key"?: string | null,"layer_ids"?: (string)[] | null,"options"?: NonNullable<Json>,"paid_by"?: Database["public"]['Enums']["export_payment"] | null,"project_id"?: string,"seq"?: number | null,"status"?: string,"type"?: string,"updated_at"?: string,"user_id"?: string | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "exports_project_id_fkey"
+      columns: ["project_id"]
+isOneToOne: false
+      referencedRelation: "projects"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"profiles": {
+                  Row: {
+                    "created_at": string,"email": string | null,"id": string,"updated_at": string,"credits": number | null
+                  }
+                  ComputedFields: "credits"
+                  Insert: {
+                    "created_at"?: string,"email"?: string | null,"id": string,"updated_at"?: string
+                  }
+                  Update: {
+                    "created_at"?: string,"email"?: string | null,"id"?: string,"updated_at"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"project_layers": {
+                  Row: {
+                    "bbox": Json | null,"created_at": string,"height": number | null,"id": string,"name": string | null,"png_path": string | null,"png_url": string | null,"project_id": string,"transform": Json | null,"visible": boolean,"width": number | null,"z_index": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "bbox"?: Json | null,"created_at"?: string,"height"?: number | null,"id"?: string,"name"?: string | null,"png_path"?: string | null,"png_url"?: string | null,"project_id": string,"transform"?: Json | null,"visible"?: boolean,"width"?: number | null,"z_index"?: number
+                  }
+                  Update: {
+                    "bbox"?: Json | null,"created_at"?: string,"height"?: number | null,"id"?: string,"name"?: string | null,"png_path"?: string | null,"png_url"?: string | null,"project_id"?: string,"transform"?: Json | null,"visible"?: boolean,"width"?: number | null,"z_index"?: number
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "project_layers_project_id_fkey"
+      columns: ["project_id"]
+isOneToOne: false
+      referencedRelation: "projects"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"projects": {
+                  Row: {
+                    "created_at": string,"id": string,"manifest_path": string | null,"params": NonNullable<Json>,"source_image_path": string | null,"status": string,"thumbnail_path": string | null,"updated_at": string,"user_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"id"?: string,"manifest_path"?: string | null,"params"?: NonNullable<Json>,"source_image_path"?: string | null,"status"?: string,"thumbnail_path"?: string | null,"updated_at"?: string,"user_id": string
+                  }
+                  Update: {
+                    "created_at"?: string,"id"?: string,"manifest_path"?: string | null,"params"?: NonNullable<Json>,"source_image_path"?: string | null,"status"?: string,"thumbnail_path"?: string | null,"updated_at"?: string,"user_id"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
                 },"purchase_transactions": {
                   Row: {
                     "created_at": string,"credits": number,"credits_expire_at": string | null,"currency": string | null,"entitled_until": string | null,"entitlements": (string)[],"environment": string,"payload": NonNullable<Json>,"price_cents": number | null,"product_id": string,"provider": string,"quantity": number,"refunded_credits": number,"seq": number | null,"status": Database["public"]['Enums']["purchase_status"],"store": string,"transaction_id": string,"user_id": string,"verified_at": string | null
@@ -92,7 +160,21 @@ export type Database = {
                 }
           }
           Views: {
-            [_ in never]: never
+            "users": {
+                  Row: {
+                    "credits_balance": number | null,"email": string | null,"id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                           "credits_balance"?: never,"email"?: string | null,"id"?: string | null
+                         }
+                        Update: {
+                           "credits_balance"?: never,"email"?: string | null,"id"?: string | null
+                         }
+                        Relationships: [
+                    
+                  ]
+                }
           }
           Functions: {
             "ack_outbox":
@@ -160,6 +242,54 @@ export type Database = {
         isOneToOne: true
         isSetofReturn: false
       } },
+"consume_credit_and_create_export":
+{ Args: { "idempotency_key"?: string,"layer_ids"?: (string)[],"options"?: Json,"project_id": string,"type": string }; Returns: {
+              "asset_path": string | null,
+"asset_url": string | null,
+"created_at": string,
+"error_message": string | null,
+"id": string,
+"idempotency_key": string | null,
+"layer_ids": (string)[] | null,
+"options": NonNullable<Json>,
+"paid_by": Database["public"]['Enums']["export_payment"] | null,
+"project_id": string,
+"seq": number | null,
+"status": string,
+"type": string,
+"updated_at": string,
+"user_id": string | null
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "exports"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"consume_credit_and_create_export_for":
+{ Args: { "idempotency_key"?: string,"layer_ids"?: (string)[],"options"?: Json,"project_id": string,"type": string,"user_id": string }; Returns: {
+              "asset_path": string | null,
+"asset_url": string | null,
+"created_at": string,
+"error_message": string | null,
+"id": string,
+"idempotency_key": string | null,
+"layer_ids": (string)[] | null,
+"options": NonNullable<Json>,
+"paid_by": Database["public"]['Enums']["export_payment"] | null,
+"project_id": string,
+"seq": number | null,
+"status": string,
+"type": string,
+"updated_at": string,
+"user_id": string | null
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "exports"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "consume_credit_for":
 { Args: { "amount"?: number,"description"?: string,"idempotency_key"?: string,"metadata"?: Json,"user_id": string }; Returns: {
               "amount": number,
@@ -178,6 +308,9 @@ export type Database = {
         isOneToOne: true
         isSetofReturn: false
       } },
+"credits":
+{ Args: { "profile": Omit<Database["public"]['Tables']["profiles"]['Row'], Database["public"]['Tables']["profiles"]['ComputedFields']> }; Returns: number
+                           },
 "credits_available":
 { Args: { "account": Omit<Database["public"]['Tables']["user_credits"]['Row'], Database["public"]['Tables']["user_credits"]['ComputedFields']> }; Returns: number
                            },
@@ -342,6 +475,22 @@ export type Database = {
                           SetofOptions: {
         from: "*"
         to: "user_credits"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"get_user_stats":
+{ Args: Record<PropertyKey, never>; Returns: Database["public"]['CompositeTypes']["user_stats"]
+                          SetofOptions: {
+        from: "*"
+        to: "user_stats"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"get_user_stats_for":
+{ Args: { "user_id": string }; Returns: Database["public"]['CompositeTypes']["user_stats"]
+                          SetofOptions: {
+        from: "*"
+        to: "user_stats"
         isOneToOne: true
         isSetofReturn: false
       } },
@@ -567,7 +716,7 @@ export type Database = {
       } }
           }
           Enums: {
-            "credit_hold_status": "active"|"captured"|"released"|"expired","credit_transaction_type": "purchase"|"signup_bonus"|"monthly_bonus"|"bonus"|"consumption"|"refund"|"clawback"|"clawback_reversal"|"expiration"|"admin_adjustment","grant_period": "day"|"week"|"month","purchase_status": "pending"|"completed"|"failed"|"refunded","store_event_state": "pending"|"parked"|"failed"|"ignored"|"processed"
+            "credit_hold_status": "active"|"captured"|"released"|"expired","credit_transaction_type": "purchase"|"signup_bonus"|"monthly_bonus"|"bonus"|"consumption"|"refund"|"clawback"|"clawback_reversal"|"expiration"|"admin_adjustment","export_payment": "credits"|"entitlement","grant_period": "day"|"week"|"month","purchase_status": "pending"|"completed"|"failed"|"refunded","store_event_state": "pending"|"parked"|"failed"|"ignored"|"processed"
           }
           CompositeTypes: {
             "account_deletion": {
@@ -584,6 +733,8 @@ export type Database = {
                         "user_id": string | null,"name": string | null,"entitlement": string | null,"amount": number | null,"period": Database["public"]['Enums']["grant_period"] | null,"rollover": boolean | null,"starts_at": string | null,"ends_at": string | null
                       },"store_event": {
                         "provider": string | null,"event_id": string | null,"type": string | null,"state": Database["public"]['Enums']["store_event_state"] | null,"reason": string | null,"details": Json | null,"user_id": string | null,"store": string | null,"environment": string | null,"transaction_id": string | null,"product_id": string | null,"attempts": number | null,"received_at": string | null,"processed_at": string | null
+                      },"user_stats": {
+                        "projects": number | null,"exports": number | null,"lifetime_exports": number | null,"account_age": string | null,"credits": number | null
                       }
           }
         }
@@ -697,7 +848,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "credit_hold_status": ["active", "captured", "released", "expired"],"credit_transaction_type": ["purchase", "signup_bonus", "monthly_bonus", "bonus", "consumption", "refund", "clawback", "clawback_reversal", "expiration", "admin_adjustment"],"grant_period": ["day", "week", "month"],"purchase_status": ["pending", "completed", "failed", "refunded"],"store_event_state": ["pending", "parked", "failed", "ignored", "processed"]
+            "credit_hold_status": ["active", "captured", "released", "expired"],"credit_transaction_type": ["purchase", "signup_bonus", "monthly_bonus", "bonus", "consumption", "refund", "clawback", "clawback_reversal", "expiration", "admin_adjustment"],"export_payment": ["credits", "entitlement"],"grant_period": ["day", "week", "month"],"purchase_status": ["pending", "completed", "failed", "refunded"],"store_event_state": ["pending", "parked", "failed", "ignored", "processed"]
           }
         }
 } as const

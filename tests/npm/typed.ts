@@ -10,6 +10,7 @@ declare function sure<T extends true>(): void
 const supabase = createClient<Database>('http://localhost', 'key')
 const user_id = crypto.randomUUID()
 const hold_id = crypto.randomUUID()
+const project_id = crypto.randomUUID()
 const idempotency_key = crypto.randomUUID()
 const since = new Date().toISOString()
 const sale = { store: 'app_store', transaction_id: '100000000000000' }
@@ -53,8 +54,12 @@ const calls = {
   set_alert_for: supabase.rpc('set_alert_for', { user_id, alert_below: 5 }),
   claim_outbox: supabase.rpc('claim_outbox', { max_items: 10, lease: '5 minutes' }),
   ack_outbox: supabase.rpc('ack_outbox', { ids: [crypto.randomUUID()] }),
+  consume_credit_and_create_export: supabase.rpc('consume_credit_and_create_export', { project_id, type: 'png', options: { scale: 2 }, layer_ids: [project_id], idempotency_key }),
+  consume_credit_and_create_export_for: supabase.rpc('consume_credit_and_create_export_for', { user_id, project_id, type: 'png' }),
+  get_user_stats: supabase.rpc('get_user_stats'),
+  get_user_stats_for: supabase.rpc('get_user_stats_for', { user_id }),
 } satisfies Record<
-  Exclude<keyof Database['public']['Functions'], 'credits_available' | 'id' | 'revenuecat_webhook' | 'stripe_webhook'>,
+  Exclude<keyof Database['public']['Functions'], 'credits' | 'credits_available' | 'id' | 'revenuecat_webhook' | 'stripe_webhook'>,
   unknown
 >
 
@@ -101,6 +106,10 @@ sure<
       set_alert_for: Account
       claim_outbox: CompositeTypes<'outbox_item'>[]
       ack_outbox: number
+      consume_credit_and_create_export: Tables<'exports'>
+      consume_credit_and_create_export_for: Tables<'exports'>
+      get_user_stats: CompositeTypes<'user_stats'>
+      get_user_stats_for: CompositeTypes<'user_stats'>
     }
   >
 >()
@@ -125,6 +134,13 @@ const { data: low } = await calls.claim_outbox
 const warned: (string | null)[] | undefined = low?.map((item) => item.user_id)
 const expired: number | null | undefined = (await calls.run_maintenance).data?.expirations
 
+const { data: mine } = await supabase.from('projects').insert({ user_id, status: 'draft' }).select('id, created_at').single().throwOnError()
+const layers = await supabase.from('project_layers').select('name, z_index').eq('project_id', mine.id).order('z_index').throwOnError()
+const exported: string | null | undefined = (await calls.consume_credit_and_create_export).data?.paid_by
+const { data: me } = await supabase.from('profiles').select('email, credits').single().throwOnError()
+const credits: number | null = me.credits
+const { data: everybody } = await supabase.from('users').select('email, credits_balance').throwOnError()
+
 supabase.from('credit_transactions').insert({ user_id, type: 'bonus', amount: 3 })
 
 // @ts-expect-error: the name of an argument
@@ -145,6 +161,10 @@ supabase.rpc('consume_credits', { amount: 2 })
 supabase.rpc('record_purchase_for', { user_id, ...sale })
 // @ts-expect-error: a refund without its id
 supabase.rpc('refund_purchase', { ...sale, credits: 20 })
+// @ts-expect-error: an export without its type
+supabase.rpc('consume_credit_and_create_export', { project_id })
+// @ts-expect-error: a payment that no export has
+const gift: boolean = (await calls.consume_credit_and_create_export).data?.paid_by === 'gift'
 // @ts-expect-error: a hold without its user
 supabase.rpc('capture_hold_for', { hold_id })
 // @ts-expect-error: a refund that does not say of what

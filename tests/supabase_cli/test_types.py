@@ -27,8 +27,8 @@ def compiled(project: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_the_types_are_current(supabase: Supabase, database: Database, pytestconfig: pytest.Config) -> None:
-    done = supabase(database, "gen", "types", "--lang", "typescript", "--schema", "public")
+def test_the_types_are_current(supabase: Supabase, app: Database, pytestconfig: pytest.Config) -> None:
+    done = supabase(app, "gen", "types", "--lang", "typescript", "--schema", "public")
     assert done.returncode == 0, done.stderr
     if pytestconfig.getoption("update"):
         TYPES.write_text(done.stdout)

@@ -12,14 +12,16 @@ create table if not exists public.project_layers (
   id uuid primary key default gen_random_uuid()
 );
 
--- squawk-ignore prefer-bigint-over-int
 alter table public.project_layers
   add column if not exists project_id uuid,
   add column if not exists name text,
   add column if not exists png_path text,
   add column if not exists png_url text,
+  -- squawk-ignore prefer-bigint-over-int
   add column if not exists width integer,
+  -- squawk-ignore prefer-bigint-over-int
   add column if not exists height integer,
+  -- squawk-ignore prefer-bigint-over-int
   add column if not exists z_index integer not null default 0,
   add column if not exists visible boolean not null default true,
   add column if not exists bbox jsonb,

@@ -2,7 +2,7 @@
 -- trigger of the host's has made stays, and no sign-up fails because of a profile.
 
 begin;
-select plan(13);
+select plan(14);
 
 insert into auth.users (id, email)
 values ('ada00000-0000-4000-8000-000000000000', 'ada@example.com'), ('bea00000-0000-4000-8000-000000000000', null);
@@ -60,6 +60,7 @@ alter table public.profiles alter column username set not null, alter column use
 select lives_ok($$ insert into auth.users (id, email) values ('deb00000-0000-4000-8000-000000000000', 'deb@example.com') $$, 'A profile that cannot be made fails no sign-up.');
 select is((select credits_remaining from public.user_credits where user_id = 'deb00000-0000-4000-8000-000000000000'), 3::bigint, 'The account is open.');
 select lives_ok($$ select credits_private.write_profiles('00000000-0000-0000-0000-000000000000', null) $$, 'Nor does making missing ones.');
+select is(credits_private.write_profiles('deb00000-0000-4000-8000-000000000000', 1), null, 'Who can have none does not hold up those who come after.');
 rollback to before;
 
 delete from public.profiles where true;
