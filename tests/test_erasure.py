@@ -1,4 +1,4 @@
-"""Whoever leaves, by any way, leaves nothing that names them and everything that adds up; also while something else goes on."""
+"""Whoever leaves, by any way, leaves nothing that names them and books that add up, whatever goes on beside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,13 +21,17 @@ LEAVE = {
     "auth user": "delete from auth.users where id = %(user)s",
     "in bulk": "delete from auth.users where id = any (array[%(user)s, gen_random_uuid()])",
     "softly": """
-        update auth.users set deleted_at = now(), email = md5(id::text || email), phone = null, raw_user_meta_data = '{}'
+        update auth.users
+        set deleted_at = now(), email = md5(id::text || email), phone = null, raw_user_meta_data = '{}'
         where id = %(user)s
     """,
 }
-GOTRUE = "select set_config('role', case when to_regrole('supabase_auth_admin') is null then 'none' else 'supabase_auth_admin' end, false)"
+GOTRUE = """
+    select set_config('role', coalesce(to_regrole('supabase_auth_admin')::text, 'none'), false)
+"""
 SHARED = {  # by a transfer, or by an event that names both
-    "credits_private.store_events", "credits_private.store_event_names", "credits_private.purchase_claims", "public.user_entitlements",
+    "credits_private.store_events", "credits_private.store_event_names", "credits_private.purchase_claims",
+    "public.user_entitlements",
 }  # fmt: skip
 # what stands anywhere, as text; bytea is read as bytes and as hex
 PLACES = """
@@ -53,7 +58,7 @@ def mentions(connection: psycopg.Connection[Any], *words: str) -> set[str]:
     found = set()
     for table, column, is_bytes in connection.execute(PLACES).fetchall():
         shown = f"encode(t.{column}, 'escape')" if is_bytes else f"t.{column}::text"
-        query = f"select 1 from {table} as t, unnest(%s::text[]) as w (word) where strpos(lower({shown}), w.word) > 0 limit 1"
+        query = f"select 1 from {table} as t, unnest(%s::text[]) word where strpos(lower({shown}), word) > 0 limit 1"
         if connection.execute(query.encode(), [[word.lower() for word in words]]).fetchone():
             found.add(f"{table}.{column}")
     return found
@@ -79,7 +84,7 @@ def live(database: Database, user: UUID, other: UUID, address: str) -> None:
         )
         connection.execute("select credits_private.set_setting('sandbox_users', %s)", [f"{other},{user}"])
         client.record_purchase_for(user, "play_store", "gpa-1", "pack", payload={"mail": address})
-        client.add_credits_for(user, 20, expires_at=connection.execute("select now() + interval '1 day'").fetchone()[0])  # type: ignore[index]  # a row
+        client.add_credits_for(user, 20, expires_at=datetime.now(UTC) + timedelta(days=1))
         client.reserve_credits_for(user, 6, metadata={"for": address})
         client.consume_credit_for(
             user, 30, description=f"For {address}", metadata={"who": [str(user)]}, idempotency_key=str(user)
@@ -139,7 +144,12 @@ def test_nothing_in_the_database_names_who_has_left_and_what_is_others_stays(dat
         }
         assert Client(connection).has_entitlement_for(other, "pro")
         kept = connection.execute(
-            "select event_id, body is null, user_id from credits_private.store_events where event_id in ('gift', 'r3', 'r4') order by 1"
+            """
+            select event_id, body is null, user_id
+            from credits_private.store_events
+            where event_id in ('gift', 'r3', 'r4')
+            order by event_id
+            """
         ).fetchall()
         assert kept == [("gift", False, other), ("r3", False, None), ("r4", False, other)]
 
@@ -152,9 +162,7 @@ def test_an_export_has_everything_and_no_secret(database: Database) -> None:
         if connection.execute(
             "select from pg_attribute where attrelid = 'auth.users'::regclass and attname = 'encrypted_password'"
         ).fetchone():
-            superuser.execute(
-                "update auth.users set encrypted_password = 'hush', recovery_token = 'hush', reauthentication_token = 'hush'"
-            )
+            superuser.execute("update auth.users set encrypted_password = 'hush', recovery_token = 'hush'")
         told = Client(connection).export_user_data_for(user)
         tables = told["tables"]
         assert told["user_id"] == str(user)
@@ -169,7 +177,8 @@ def test_an_export_has_everything_and_no_secret(database: Database) -> None:
         rows = tables["public.credit_transactions"]
         assert isinstance(rows, list)
         assert len(rows) == len(Client(connection).get_transaction_history_for(user, 500))
-        assert {event["event_id"] for event in tables["credits_private.store_events"]} >= {"s1", "guest", "r1", "r2"}  # type: ignore[index,call-overload,union-attr]  # rows
+        events: Any = tables["credits_private.store_events"]
+        assert {event["event_id"] for event in events} >= {"s1", "guest", "r1", "r2"}
         with pytest.raises(AccountNotFound):
             Client(connection).export_user_data_for(uuid4())
 
@@ -185,8 +194,13 @@ RACES: dict[str, tuple[str, set[str]]] = {
         {"PT404", "PT410"},
     ),
     "event": (
-        """select public.process_revenuecat_event(format('{"event": {"id": "%%2$s", "type": "INITIAL_PURCHASE", "store": "APP_STORE",
-          "environment": "PRODUCTION", "transaction_id": "%%2$s", "product_id": "pack", "app_user_id": "%%1$s"}}', %(user)s::text, md5(%(user)s::text))::json)""",
+        """
+        select public.process_revenuecat_event(format(
+          '{"event": {"id": "%%2$s", "type": "INITIAL_PURCHASE", "store": "APP_STORE", "environment": "PRODUCTION",
+            "transaction_id": "%%2$s", "product_id": "pack", "app_user_id": "%%1$s"}}',
+          %(user)s::text, md5(%(user)s::text)
+        )::json)
+        """,
         set(),
     ),
     "sign up again": ("insert into auth.users (id, email) values (gen_random_uuid(), upper(%(address)s))", set()),
@@ -234,6 +248,24 @@ def test_a_deletion_beside_anything_else_ends_clean_whoever_is_first(races: Data
         assert mentions(monitor, *gone) <= ({"auth.users.id"} if way == "softly" else set())
 
 
+@pytest.mark.parametrize("way", ["rpc", "auth user", "softly"])
+def test_a_deletion_waits_for_who_opens_the_account_and_takes_it_along(races: Database, way: str) -> None:
+    with ExitStack() as stack:
+        monitor = stack.enter_context(races.connect("postgres"))
+        first, second = (stack.enter_context(races.connect("postgres", autocommit=False)) for _ in range(2))
+        user = uuid4()
+        monitor.execute("set session_replication_role = replica")  # the sign-up opens no account
+        monitor.execute("insert into auth.users (id) values (%s)", [user])
+        first.execute("select public.consume_credit_for(%s)", [user])
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(second.execute, LEAVE[way].encode(), {"user": user})
+            wait_until_blocked_or_done(monitor, second, waiting)
+            first.commit()
+            waiting.result(20)
+        second.commit()
+        assert mentions(monitor, str(user)) == ({"auth.users.id"} if way == "softly" else set())
+
+
 def test_two_sign_ups_of_one_address_at_once_have_one_bonus(races: Database) -> None:
     """The second waits for the first, in whatever spelling; if the first is undone, the second has it."""
     insert = "insert into auth.users (id, email) values (%s, %s)"
@@ -251,7 +283,13 @@ def test_two_sign_ups_of_one_address_at_once_have_one_bonus(races: Database) -> 
                 waiting.result(20)
             second.commit()
             found = monitor.execute(
-                "select a.credits_remaining from public.user_credits as a join auth.users as u on u.id = a.user_id where u.email like %s order by 1",
+                """
+                select a.credits_remaining
+                from public.user_credits as a
+                join auth.users as u on u.id = a.user_id
+                where u.email like %s
+                order by 1
+                """,
                 [f"{name}%"],
             ).fetchall()
         assert [row[0] for row in found] == bonuses
