@@ -208,7 +208,7 @@ def assert_works(database: Database) -> None:
 @pytest.fixture
 def source(database: Database) -> Database:
     """A database in which everything has happened that leaves rows behind."""
-    rich, poor, gone, anonymous, holder = (database.sign_up() for _ in range(5))
+    rich, poor, gone, anonymous, holder = (database.sign_up(f"user{n}@example.com") for n in range(5))
     with database.connect() as connection:
         connection.execute("select credits_private.set_setting('signup_bonus', '7')")
         client = Client(connection)

@@ -2,7 +2,7 @@
 -- deletion, and the account does not come back, whoever asks. Only a user who is gone may lose a balance.
 
 begin;
-select plan(17);
+select plan(18);
 
 insert into auth.users (id, email)
 values ('ada00000-0000-4000-8000-000000000000', 'ada@example.com'), ('bea00000-0000-4000-8000-000000000000', 'bea@example.com');
@@ -84,6 +84,11 @@ select is(
   '{"auth.users": 1}', 'Deleted for good, the row goes too.'
 );
 select is((select count(*) from credits_private.closed_accounts), 1::bigint, 'One account was closed, once.');
+insert into auth.users (id, email, deleted_at) values ('cee00000-0000-4000-8000-000000000000', 'cee@example.com', now());
+select throws_ok(
+  $$ select public.add_credits_for('cee00000-0000-4000-8000-000000000000', 1) $$, 'PT410', 'account_closed',
+  'Who had left before there were credits gets none.'
+);
 select is_empty('select * from public.verify_ledger()', 'The books add up.');
 
 select * from finish();
