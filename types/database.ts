@@ -341,6 +341,9 @@ isOneToOne: false
 "explain_balance_for":
 { Args: { "user_id": string }; Returns: Json
                            },
+"export_user_data_for":
+{ Args: { "user_id": string }; Returns: Json
+                           },
 "get_balance_at_for":
 { Args: { "at": string,"user_id": string }; Returns: number
                            },

@@ -69,7 +69,7 @@ select results_eq(
     join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
     cross join roles as r
     where n.nspname in ('public', 'credits_private')
-      and p.proname ~ '(export|user_stats|profile|project|touch|add_index|remove_files|read_stats|^credits$)'
+      and p.proname ~ '(_exports?(_for)?$|user_stats|profile|project|touch|add_index|remove_files|read_stats|^credits$)'
       and has_function_privilege(r.oid, p.oid, 'execute')
     order by 1, 2
   $$,
