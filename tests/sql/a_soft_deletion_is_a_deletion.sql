@@ -2,7 +2,7 @@
 -- deletion, and the account does not come back, whoever asks. Only a user who is gone may lose a balance.
 
 begin;
-select plan(18);
+select plan(20);
 
 insert into auth.users (id, email)
 values ('ada00000-0000-4000-8000-000000000000', 'ada@example.com'), ('bea00000-0000-4000-8000-000000000000', 'bea@example.com');
@@ -67,6 +67,23 @@ select is(
       "product_id": "pack", "transaction_id": "3", "app_user_id": "ada00000-0000-4000-8000-000000000000"}}') as e
   ),
   'ignored account_closed', 'No renewal.'
+);
+select is(
+  (
+    select concat_ws(' ', e.state, e.reason)
+    from public.process_revenuecat_event('{"event": {"id": "late too", "type": "BILLING_ISSUE",
+      "app_user_id": "ada00000-0000-4000-8000-000000000000", "aliases": ["$RCAnonymousID:ada"]}}') as e
+  ),
+  'ignored account_closed', 'No name that is learned.'
+);
+select is(
+  (
+    select concat_ws(' ', e.state, e.reason)
+    from public.process_revenuecat_event('{"event": {"id": "hers", "type": "RENEWAL", "store": "APP_STORE", "environment": "PRODUCTION",
+      "product_id": "pack", "transaction_id": "4", "app_user_id": "bea00000-0000-4000-8000-000000000000",
+      "aliases": ["ada00000-0000-4000-8000-000000000000"]}}') as e
+  ),
+  'processed', 'What names Bea too is hers, and no question.'
 );
 update auth.users set is_anonymous = true where id = 'ada00000-0000-4000-8000-000000000000';
 update auth.users set is_anonymous = false, email = 'new@example.com' where id = 'ada00000-0000-4000-8000-000000000000';
