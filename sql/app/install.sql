@@ -12,6 +12,7 @@
 \ir tables/projects.sql
 \ir tables/project_layers.sql
 \ir tables/exports.sql
+\ir tables/export_keys.sql
 \ir tables/deleted_exports.sql
 \ir tables/deleted_projects.sql
 
