@@ -258,20 +258,22 @@ def demo(db_url: DbUrl = None) -> None:
 @app.command()
 def seed(
     db_url: DbUrl = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Also beside users of its own.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Also beside users, products or secrets of its own.")
+    ] = False,
 ) -> None:
     """Fill a database with users who have a month behind them, to develop with.
 
     On the embedded Postgres, which is pushed first if need be, or on the database that --db-url names. A second time
-    it changes nothing.
+    it changes nothing, but makes those anew who were deleted.
     """
     from credits_db import Client
     from credits_db import seed as garden
 
     with database(db_url, use_local=not db_url) as connection:
-        if (others := garden.strangers(connection)) and not yes:
+        if (others := garden.strangers(connection, only_users=not db_url)) and not yes:
             raise migrations.Refusal(
-                f"This database has {others} users of its own: --yes if it is one to develop with."
+                f"This database has {' and '.join(others)} of its own: --yes if it is one to develop with."
             )
         if not db_url and not migrations.history(connection):
             migrations.push(connection, report=lambda migration: good(migration.id))

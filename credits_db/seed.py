@@ -6,9 +6,10 @@ all, so nobody else ever sees it stand and what is committed has the clock that 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 
@@ -25,27 +26,39 @@ USERS = {
     MARY: ("mary@example.com", "a gift that expires in a week"),
     ALAN: ("alan@example.com", "has spent it all"),
 }
-PRODUCTS = {"pack_100": (100, 990), "pack_500": (500, 3990)}  # credits, cents
+PRODUCTS = {"seed_pack_100": (100, 990), "seed_pack_500": (500, 3990)}  # credits, cents
 ROBOT, CASTLE = (UUID(f"5eed0000-0000-4000-8000-0000000000a{number}") for number in range(1, 3))
 
 
-def strangers(connection: Connection) -> int:
-    """How many users there are whom a seed did not make."""
-    if connection.execute("select to_regclass('auth.users') is null").fetchone() == (True,):
-        return 0
-    query = "select count(*) from auth.users as u where u.id <> all (%s)"
-    row = connection.execute(query, [list(USERS)]).fetchone()
-    return int(row[0]) if row else 0
+def strangers(connection: Connection, only_users: bool = False) -> list[str]:
+    """What is there that no seed has made, as words: users, and what a shop has before its first one."""
+    queries = {"users": ("auth.users", "t.id <> all (%(users)s)")}
+    if not only_users:
+        queries |= {
+            "products": ("public.credit_products", "not (t.store = 'any' and t.product_id = any (%(products)s))"),
+            "secrets": ("credits_private.secrets", "t.name <> 'identity_key'"),
+            "store events": ("credits_private.store_events", "true"),
+        }
+    found = []
+    for what, (relation, predicate) in queries.items():
+        if connection.execute("select to_regclass(%s) is null", [relation]).fetchone() != (True,):
+            query = f"select count(*) from {relation} as t where {predicate}"  # noqa: S608
+            row = connection.execute(query.encode(), {"users": list(USERS), "products": list(PRODUCTS)}).fetchone()
+            if row and row[0]:
+                found.append(f"{row[0]} {what}")
+    return found
 
 
 def run(connection: Connection) -> list[str]:
-    """Make what is not there yet, and say what was made: nothing, the second time."""
+    """Make what is not there, or not any more, and say what was made: nothing, the second time."""
     made = []
     with connection.transaction():
-        query = "select from auth.users as u where u.id = any (%s)"
-        if connection.execute(query, [list(USERS)]).fetchone() is None:
-            _live(connection)
-            made.append(f"{len(USERS)} users with a month of history")
+        query = "select u.id from auth.users as u where u.id = any (%s) and u.deleted_at is null"
+        missing = set(USERS) - {id for (id,) in connection.execute(query, [list(USERS)])}
+        if missing:
+            _reopen(connection, missing)
+            _live(connection, missing)
+            made.append(f"{len(missing)} user{'s' * (len(missing) > 1)} with a month of history")
         has_app = any(id.startswith(f"{migrations.TRACKS[1]}_") for id in migrations.history(connection))
         if has_app and Client(connection).get_operation_for(ADA, "seed-export-1") is None:
             _draw(connection)
@@ -53,14 +66,29 @@ def run(connection: Connection) -> list[str]:
     return made
 
 
-def _live(connection: Connection) -> None:
-    """A month in the life of five users, up to now."""
+def _reopen(connection: Connection, users: Collection[UUID]) -> None:
+    """Forget that these users were here and left, which nobody else could: their ids would stay closed for ever."""
+    who = {"ids": list(users), "addresses": [USERS[user][0] for user in users]}
+    connection.execute("delete from auth.users as u where u.id = any (%(ids)s)", who)  # of a soft deletion
+    for table in ("closed_identities", "bonus_claims"):
+        connection.execute(
+            f"""
+            delete from credits_private.{table} as t
+            where t.identity_hash in (
+              select credits_private.identity_hash('user', i.id::text) from unnest(%(ids)s::uuid[]) as i (id)
+              union all
+              select credits_private.identity_hash('address', a.address)
+              from unnest(%(addresses)s::text[]) as a (address)
+            )
+            """.encode(),  # noqa: S608
+            who,
+        )
+
+
+def _live(connection: Connection, users: Collection[UUID]) -> None:
+    """A month in the life of these users, up to now."""
     client, now = Client(connection), datetime.now(UTC)
     with freeze(connection, now - timedelta(days=31)) as clock:
-
-        def at(days: float) -> None:
-            clock.move_to(now - timedelta(days=days))
-
         for product_id, (credits, cents) in PRODUCTS.items():
             connection.execute(
                 """
@@ -75,38 +103,56 @@ def _live(connection: Connection) -> None:
                 """,
                 {"id": product_id, "credits": credits, "cents": cents},
             )
-        for number, (user, (address, _)) in enumerate(USERS.items()):
-            at(30 - number)
-            sign_up(connection, address, id=user, created_at=clock.now)
-
-        def buy(user: UUID, product_id: str, payment: str) -> None:
-            cents = PRODUCTS[product_id][1]
-            client.record_purchase_for(user, "stripe", payment, product_id, price_cents=cents, currency="USD")
-
-        at(25)
-        client.consume_credit_for(ALAN, 3, description="Poster", idempotency_key="seed-1")
-        client.set_recurring_grant("monthly", 20, "month", LINUS)
-        buy(ADA, "pack_100", "pi_seed_1")
-        for number in range(12):
-            at(24 - 2 * number)
-            client.consume_credit_for(ADA, 5 + number % 3, description="Picture", idempotency_key=f"seed-{number}")
-            if number == 4:
-                failed = client.consume_credit_for(ADA, 8, description="Film", idempotency_key="seed-film")
-                client.refund_consumption_for(ADA, failed.seq, description="The film failed")
-                buy(GRACE, "pack_100", "pi_seed_2")
-                client.add_credits_for(MARY, 25, expires_at=now - timedelta(days=5), description="Summer gift")
-            if number == 6:
-                client.consume_credit_for(GRACE, 40, description="Film", idempotency_key="seed-film")
-                client.consume_credit_for(LINUS, 15, description="Story", idempotency_key="seed-story")
-            if number == 8:
-                client.refund_purchase("stripe", "pi_seed_2", "re_seed_1")
-                client.add_credits_for(MARY, 50, expires_at=now + timedelta(days=7), description="Autumn gift")
-                client.consume_credit_for(MARY, 10, description="Picture", idempotency_key="seed-1")
-                buy(ADA, "pack_500", "pi_seed_3")
-        at(0)
+        for days, user, live in sorted(_past(connection, client, now), key=lambda event: -event[0]):
+            if user in users:
+                clock.move_to(now - timedelta(days=days))
+                live()
+        clock.move_to(now)
         while client.run_maintenance().accounts:
             pass
-        client.reserve_credits_for(LINUS, 5, timedelta(days=1), description="A story that is being written")
+        if LINUS in users:
+            client.reserve_credits_for(LINUS, 5, timedelta(days=1), description="A story that is being written")
+
+
+def _past(connection: Connection, client: Client, now: datetime) -> list[tuple[float, UUID, Callable[[], object]]]:
+    """How many days ago which user did what."""
+    payments = uuid4().hex[:8]  # those of a user who left stay theirs
+
+    def arrive(user: UUID, days: float) -> Callable[[], object]:
+        return lambda: sign_up(connection, USERS[user][0], id=user, created_at=now - timedelta(days=days))
+
+    def spend(user: UUID, amount: int, what: str, key: str) -> Callable[[], object]:
+        return lambda: client.consume_credit_for(user, amount, description=what, idempotency_key=key)
+
+    def buy(user: UUID, product_id: str, number: int) -> Callable[[], object]:
+        payment, cents = f"pi_seed_{payments}_{number}", PRODUCTS[product_id][1]
+        return lambda: client.record_purchase_for(
+            user, "stripe", payment, product_id, price_cents=cents, currency="USD"
+        )
+
+    def fail() -> None:
+        failed = client.consume_credit_for(ADA, 8, description="Film", idempotency_key="seed-film")
+        client.refund_consumption_for(ADA, failed.seq, description="The film failed")
+
+    def give(days: float, credits: int, what: str) -> Callable[[], object]:
+        return lambda: client.add_credits_for(MARY, credits, expires_at=now + timedelta(days=days), description=what)
+
+    return [
+        *((30 - number, user, arrive(user, 30 - number)) for number, user in enumerate(USERS)),
+        (25, ALAN, spend(ALAN, 3, "Poster", "seed-1")),
+        (25, LINUS, lambda: client.set_recurring_grant("monthly", 20, "month", LINUS)),
+        (25, ADA, buy(ADA, "seed_pack_100", 1)),
+        *((24 - 2 * number, ADA, spend(ADA, 5 + number % 3, "Picture", f"seed-{number}")) for number in range(12)),
+        (16, ADA, fail),
+        (16, GRACE, buy(GRACE, "seed_pack_100", 2)),
+        (16, MARY, give(-5, 25, "Summer gift")),
+        (12, GRACE, spend(GRACE, 40, "Film", "seed-film")),
+        (12, LINUS, spend(LINUS, 15, "Story", "seed-story")),
+        (8, GRACE, lambda: client.refund_purchase("stripe", f"pi_seed_{payments}_2", f"re_seed_{payments}")),
+        (8, MARY, give(7, 50, "Autumn gift")),
+        (8, MARY, spend(MARY, 10, "Picture", "seed-1")),
+        (8, ADA, buy(ADA, "seed_pack_500", 3)),
+    ]
 
 
 def _draw(connection: Connection) -> None:

@@ -113,7 +113,7 @@ def test_what_fails_leaves_nothing_behind(database: Database, monkeypatch: pytes
 
 
 def test_a_database_in_use_is_left_alone_unless_asked_and_its_products_even_then(run: Run, database: Database) -> None:
-    run("products", "set", "pack_100", "120", "--db-url", database.dsn())
+    run("products", "set", "seed_pack_100", "120", "--db-url", database.dsn())
     database.sign_up("somebody@example.org")
     with database.connect() as connection:
         before = contents(connection)
@@ -122,8 +122,55 @@ def test_a_database_in_use_is_left_alone_unless_asked_and_its_products_even_then
         assert "This database has 1 users of its own" in refused.err
         assert contents(connection) == before
         assert run("seed", "--yes", "--db-url", database.dsn()).code == 0
-        query = "select credits from public.credit_products where product_id = 'pack_100'"
+        query = "select credits from public.credit_products where product_id = 'seed_pack_100'"
         assert connection.execute(query).fetchone() == (120,)
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        (
+            "insert into public.credit_products (store, product_id, credits) values ('stripe', 'pack_100', 7)",
+            "1 products",
+        ),
+        ("insert into credits_private.secrets (name, value) values ('stripe', 'whsec_x')", "1 secrets"),
+        ('select public.process_stripe_event(\'{"id": "evt_1", "type": "nothing"}\')', "1 store events"),
+    ],
+)
+def test_a_shop_that_waits_for_its_first_user_is_not_seeded_unasked(
+    run: Run, database: Database, statement: str, what: str
+) -> None:
+    with database.connect() as connection:
+        connection.execute(statement.encode())
+        refused = run("seed", "--db-url", database.dsn())
+        assert (refused.code, f"This database has {what} of its own" in refused.err) == (1, True)
+        assert connection.execute("select count(*) from auth.users").fetchone() == (0,)
+        assert run("seed", "--yes", "--db-url", database.dsn()).code == 0
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "select public.delete_user_account_for(%s)",
+        "delete from auth.users where id = %s",
+        "update auth.users set deleted_at = now() where id = %s",
+    ],
+)
+def test_who_was_deleted_since_is_made_anew(run: Run, app: Database, how: str) -> None:
+    assert run("seed", "--db-url", app.dsn()).code == 0
+    with app.connect() as connection:
+        client = Client(connection)
+        before = {id: client.get_user_credits_for(id).credits_available for id in seed.USERS}
+        for user in (seed.ADA, seed.GRACE):
+            connection.execute(how.encode(), [user])
+        again = run("seed", "--db-url", app.dsn())
+        assert (again.code, again.err) == (0, "")
+        assert again.out.startswith("✓ 2 users with a month of history\n✓ 2 projects with layers and exports\n")
+        assert {id: client.get_user_credits_for(id).credits_available for id in seed.USERS} == before
+        assert client.verify_ledger() == []
+        connection.execute(how.encode(), [seed.ALAN])
+        assert run("seed", "--db-url", app.dsn()).out.startswith("✓ 1 user with a month of history\nuser ")
+        assert run("seed", "--db-url", app.dsn()).out.startswith("It has been seeded before")
 
 
 def test_a_database_that_is_not_pushed_is_refused(run: Run, empty: Database) -> None:
