@@ -133,7 +133,7 @@ def test_a_database_in_use_is_left_alone_unless_asked_and_its_products_even_then
             "insert into public.credit_products (store, product_id, credits) values ('stripe', 'pack_100', 7)",
             "1 products",
         ),
-        ("insert into credits_private.secrets (name, value) values ('stripe', 'whsec_x')", "1 secrets"),
+        ("insert into credits_private.secrets (name, value, added_at) values ('stripe', 'x', now())", "1 secrets"),
         ('select public.process_stripe_event(\'{"id": "evt_1", "type": "nothing"}\')', "1 store events"),
     ],
 )
