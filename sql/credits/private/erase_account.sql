@@ -28,6 +28,9 @@ begin
       hint = 'The user id is null: nobody is signed in.';
   end if;
   select lower(u.email) into v_address from auth.users as u where u.id = p_user_id for update;
+  if credits_private.credits_before(p_user_id) is not null then
+    perform credits_private.lock_account(p_user_id);  -- what they had is written off, not forgotten
+  end if;
   perform from public.user_credits as a where a.user_id = p_user_id for update;
   if found then
     v_account := credits_private.read_account(p_user_id);
@@ -41,7 +44,10 @@ begin
     using p_user_id, v_address;
     v_receipt.removed := v_receipt.removed || jsonb_build_object(v_place.relation, v_count);
   end loop;
+  -- triggers of the host may fire on the way, and find their tables as they do elsewhere
+  perform set_config('search_path', 'public, extensions, pg_temp', true);
   delete from auth.users as u where u.id = p_user_id;
+  perform set_config('search_path', '', true);
   v_receipt.user_id := p_user_id;
   v_receipt.deleted_at := credits_private.now();
   v_receipt.credits_written_off := coalesce(v_account.credits_remaining, 0);

@@ -38,6 +38,9 @@ begin
       order by p.store, p.environment, p.transaction_id
       on conflict (store, environment, transaction_id) do nothing
     $claim$;
+    if exists (select from pg_catalog.pg_tables as t where (t.schemaname, t.tablename) = ('credits_before', 'balances')) then
+      drop table credits_before.balances;
+    end if;
     drop view if exists credits_before.balances, credits_before.purchases, credits_before.transactions;
   end if;
 end;

@@ -19,8 +19,8 @@ begin
     end if;
     perform from auth.users as u where u.id = new.id for update;
     delete from public.user_credits as a where a.user_id = new.id;
-    perform credits_private.remove_adopted(new.id);
   end if;
+  perform credits_private.remove_adopted(old.id);
   perform credits_private.forget_user(old.id, old.email);
   return null;
 end;
