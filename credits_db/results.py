@@ -45,7 +45,8 @@ def _write(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, timedelta):
-        return f"{value.days} days {(datetime.min + value % timedelta(days=1)).time().isoformat()}"
+        time = (datetime.min + value % timedelta(days=1)).time().isoformat()
+        return f"{value.days} days {time.rstrip('0') if '.' in time else time}"  # as Postgres, which drops those zeros
     if isinstance(value, list):
         return [_write(item) for item in value]
     return str(value) if isinstance(value, UUID) else value

@@ -744,7 +744,7 @@ def test_what_cannot_be_adopted_is_refused_with_a_remedy(templates: Templates, r
             refused = [step for step in migrations.plan(connection, APP) if step.action == "refuse"]
             assert [step.object for step in refused] == [object]
             assert refused[0].remedy
-            assert said in f"{refused[0].text} {refused[0].remedy}"
+            assert said.replace(", ", ",") in f"{refused[0].text} {refused[0].remedy}".replace(", ", ",")
             with pytest.raises(migrations.Refusal) as refusal:
                 migrations.push(connection, more=APP, confirm=lambda _: pytest.fail("it asks"))
             assert object in str(refusal.value)

@@ -366,7 +366,7 @@ def test_a_secret_typed_at_a_terminal_is_not_shown(database: Database) -> None:
     assert b"valid for 24 hours" in seen
     assert b"hunter2" not in seen
     with database.connect() as connection:
-        query = "select value from credits_private.secrets"
+        query = "select value from credits_private.secrets where name = 'stripe'"
         assert connection.execute(query).fetchall() == [("whsec_hunter2_typed",)]
 
 

@@ -1325,8 +1325,8 @@ def lock(holder: psycopg.Connection[Any], user: UUID) -> None:
 
 TRANSIENT = ("55P03", "57014", "40001", "57P01")
 OPTIONS = {
-    "55P03": "-c lock_timeout=20ms",
-    "57014": "-c statement_timeout=40ms",
+    "55P03": "-c lock_timeout=60ms",
+    "57014": "-c statement_timeout=90ms",
     "40001": r"-c default_transaction_isolation=repeatable\ read",
     "57P01": "",
 }
@@ -1346,7 +1346,7 @@ def failing_once(database: Database, user: UUID, reason: str) -> Iterator[None]:
                 with database.connect("postgres") as admin:
                     admin.execute("select pg_terminate_backend(%s)", [pid])
             elif reason != "40001":
-                time.sleep(0.06)
+                time.sleep(0.1)
             holder.commit()
 
         with when_blocked(database, act):

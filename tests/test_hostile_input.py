@@ -300,7 +300,7 @@ def test_every_argument_type_has_hostile_values() -> None:
     assert len(USERS) == 7
     assert [len(VISITORS), {tuple(rpc.arguments.items()) for rpc in VISITORS}] == [2, {(("", "json"),)}]
     assert all("user_id" not in rpc.arguments for rpc in USERS)
-    assert len([rpc for rpc in SERVICES if "user_id" in rpc.arguments]) == 20
+    assert len([rpc for rpc in SERVICES if "user_id" in rpc.arguments]) == 21
     assert {rpc.name for rpc in SERVICES if "user_id" not in rpc.arguments} == {
         "ack_outbox", "claim_outbox", "process_revenuecat_event", "process_stripe_event", "refund_purchase",
         "reprocess_store_event", "run_maintenance",

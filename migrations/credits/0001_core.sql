@@ -2659,7 +2659,7 @@ begin
         and not exists (select from public.user_credits as a where a.user_id = b.user_id)
     ),
     bought as (
-      select p.*, jsonb_build_array(p.store, p.environment, p.transaction_id, p.product_id)::pg_catalog.text as name
+      select p.*, jsonb_build_array(p.store, p.environment, p.transaction_id, p.product_id)::pg_catalog.text as purchase
       from credits_before.purchases as p
       join balances as b on b.user_id = p.user_id
       where p.user_id = any ($1)
@@ -2690,7 +2690,7 @@ begin
       join balances as b on b.user_id = t.user_id
       where t.user_id = any ($1)
     ),
-    known (user_id, at, step, id, type, amount, description, metadata, idempotency_key, name) as (
+    known (user_id, at, step, id, type, amount, description, metadata, idempotency_key, purchase) as (
       select
         t.user_id,
         t.at,
@@ -2700,16 +2700,16 @@ begin
         t.amount,
         t.description,
         case
-          when p.name is null then t.metadata
+          when p.purchase is null then t.metadata
           else t.metadata || jsonb_build_object(
             'store', p.store, 'environment', p.environment, 'transaction_id', p.transaction_id, 'product_id', p.product_id
           )
         end,
         case
-          when p.name is null then 'credits:adopted:' || t.id
-          else 'credits:purchase:' || encode(sha256(convert_to(p.name, 'UTF8')), 'hex')
+          when p.purchase is null then 'credits:adopted:' || t.id
+          else 'credits:purchase:' || encode(sha256(convert_to(p.purchase, 'UTF8')), 'hex')
         end,
-        p.name
+        p.purchase
       from past as t
       left join sales as p
         on p.user_id = t.user_id and p.is_paid and t.type = 'purchase' and p.credits = t.amount and p.place = t.place
@@ -2725,8 +2725,8 @@ begin
         jsonb_build_object(
           'store', p.store, 'environment', p.environment, 'transaction_id', p.transaction_id, 'product_id', p.product_id
         ),
-        case when s.step = 1 then 'credits:purchase:' || encode(sha256(convert_to(p.name, 'UTF8')), 'hex') end,
-        case when s.step = 1 then p.name end
+        case when s.step = 1 then 'credits:purchase:' || encode(sha256(convert_to(p.purchase, 'UTF8')), 'hex') end,
+        case when s.step = 1 then p.purchase end
       from sales as p
       cross join lateral (
         values (1, 'purchase', p.credits, 'Purchase of '), (2, 'clawback', -p.credits, 'Refund of ')
@@ -2780,7 +2780,7 @@ begin
             case when d.used > 0 then 'refund' else 'consumption' end::public.credit_transaction_type, d.used,
             'Used before credits-db', '{}', 'credits:adopted:used', null
           )
-      ) as o (user_id, at, step, id, type, amount, description, metadata, idempotency_key, name)
+      ) as o (user_id, at, step, id, type, amount, description, metadata, idempotency_key, purchase)
       where o.amount <> 0
     ),
     numbered as (
@@ -2859,7 +2859,7 @@ begin
       coalesce(p.created_at, $2)
     from sales as p
     join opened as o on o.user_id = p.user_id
-    left join numbered as n on n.user_id = p.user_id and n.name = p.name
+    left join numbered as n on n.user_id = p.user_id and n.purchase = p.purchase
     on conflict (user_id, store, environment, transaction_id, product_id) do nothing
   $adopt$
   using p_users, credits_private.now();
@@ -8328,6 +8328,8 @@ revoke all on function credits_private.lock_names(text[]) from public, anon, aut
 
 -- from sql/credits/private/names_in.sql
 -- names_in: ids of users and addresses, anywhere in a body, in lowercase.
+--
+-- Reads the text as it came: as jsonb, a few bytes of numbers print to megabytes. Only texts with escapes are read twice.
 
 create or replace function credits_private.names_in(
   p_body json
@@ -8337,11 +8339,18 @@ create or replace function credits_private.names_in(
   immutable
   set search_path = ''
 as $$
+declare
+  v_text pg_catalog.text := p_body::pg_catalog.text;
 begin
+  if strpos(v_text, '\u') > 0 then
+    select concat_ws(' ', v_text, string_agg(s.text #>> '{}', ' '))
+    into v_text
+    from jsonb_path_query(credits_private.read_json(p_body), '$.** ? (@.type() == "string")') as s (text);
+  end if;
   return array(
     select distinct rtrim(lower(m.match[1]), '.')
     from regexp_matches(
-      coalesce(credits_private.read_json(p_body)::pg_catalog.text, p_body::pg_catalog.text),
+      v_text,
       '([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[^\s"\\<>(),:;@]+@[^\s"\\<>(),:;@]+)', 'g'
     ) as m (match)
     where length(m.match[1]) <= 255

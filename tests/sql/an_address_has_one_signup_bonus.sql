@@ -53,7 +53,7 @@ select is((select sum(credits_remaining) from public.user_credits where user_id:
 
 -- before the account is open
 set local session_replication_role = replica;
-insert into auth.users (id, email) values ('abe00000-0000-4000-8000-000000000000', 'bea.smith@gmail.com'), ('abe00000-0000-4000-8000-000000000001', 'abe@example.com'),
+insert into auth.users (id, email) values ('abe00000-0000-4000-8000-000000000000', 'Bea.Smith@gmail.com'), ('abe00000-0000-4000-8000-000000000001', 'abe@example.com'),
   ('abe00000-0000-4000-8000-000000000002', 'Abe@example.com');
 set local session_replication_role = origin;
 select is((select credits_remaining from public.get_user_credits_for('abe00000-0000-4000-8000-000000000000')), 0::bigint, 'Reading says so too.');

@@ -24,7 +24,7 @@ begin
         and not exists (select from public.user_credits as a where a.user_id = b.user_id)
     ),
     bought as (
-      select p.*, jsonb_build_array(p.store, p.environment, p.transaction_id, p.product_id)::pg_catalog.text as name
+      select p.*, jsonb_build_array(p.store, p.environment, p.transaction_id, p.product_id)::pg_catalog.text as purchase
       from credits_before.purchases as p
       join balances as b on b.user_id = p.user_id
       where p.user_id = any ($1)
@@ -55,7 +55,7 @@ begin
       join balances as b on b.user_id = t.user_id
       where t.user_id = any ($1)
     ),
-    known (user_id, at, step, id, type, amount, description, metadata, idempotency_key, name) as (
+    known (user_id, at, step, id, type, amount, description, metadata, idempotency_key, purchase) as (
       select
         t.user_id,
         t.at,
@@ -65,16 +65,16 @@ begin
         t.amount,
         t.description,
         case
-          when p.name is null then t.metadata
+          when p.purchase is null then t.metadata
           else t.metadata || jsonb_build_object(
             'store', p.store, 'environment', p.environment, 'transaction_id', p.transaction_id, 'product_id', p.product_id
           )
         end,
         case
-          when p.name is null then 'credits:adopted:' || t.id
-          else 'credits:purchase:' || encode(sha256(convert_to(p.name, 'UTF8')), 'hex')
+          when p.purchase is null then 'credits:adopted:' || t.id
+          else 'credits:purchase:' || encode(sha256(convert_to(p.purchase, 'UTF8')), 'hex')
         end,
-        p.name
+        p.purchase
       from past as t
       left join sales as p
         on p.user_id = t.user_id and p.is_paid and t.type = 'purchase' and p.credits = t.amount and p.place = t.place
@@ -90,8 +90,8 @@ begin
         jsonb_build_object(
           'store', p.store, 'environment', p.environment, 'transaction_id', p.transaction_id, 'product_id', p.product_id
         ),
-        case when s.step = 1 then 'credits:purchase:' || encode(sha256(convert_to(p.name, 'UTF8')), 'hex') end,
-        case when s.step = 1 then p.name end
+        case when s.step = 1 then 'credits:purchase:' || encode(sha256(convert_to(p.purchase, 'UTF8')), 'hex') end,
+        case when s.step = 1 then p.purchase end
       from sales as p
       cross join lateral (
         values (1, 'purchase', p.credits, 'Purchase of '), (2, 'clawback', -p.credits, 'Refund of ')
@@ -145,7 +145,7 @@ begin
             case when d.used > 0 then 'refund' else 'consumption' end::public.credit_transaction_type, d.used,
             'Used before credits-db', '{}', 'credits:adopted:used', null
           )
-      ) as o (user_id, at, step, id, type, amount, description, metadata, idempotency_key, name)
+      ) as o (user_id, at, step, id, type, amount, description, metadata, idempotency_key, purchase)
       where o.amount <> 0
     ),
     numbered as (
@@ -224,7 +224,7 @@ begin
       coalesce(p.created_at, $2)
     from sales as p
     join opened as o on o.user_id = p.user_id
-    left join numbered as n on n.user_id = p.user_id and n.name = p.name
+    left join numbered as n on n.user_id = p.user_id and n.purchase = p.purchase
     on conflict (user_id, store, environment, transaction_id, product_id) do nothing
   $adopt$
   using p_users, credits_private.now();
