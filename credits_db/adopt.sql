@@ -13,6 +13,7 @@ declare
   v_core constant text[] := array['user_credits', 'credit_transactions', 'purchase_transactions'];
   v_app constant text[] := array['profiles', 'projects', 'project_layers', 'exports'];
   v_numbers constant text := '^(smallint|integer|bigint|numeric.*)$';
+  v_times constant text := '^(timestamp|date)';
   -- the words of ledgers: what they mean here, and the sign that they are stored with
   v_words constant text := $$
     values
@@ -53,6 +54,7 @@ declare
   v_count bigint;
   v_wrong bigint;
   v_twice bigint;
+  v_strangers bigint;
   v_sum numeric;
   v_other record;
 begin
@@ -70,7 +72,7 @@ begin
 
   -- whatever has one of our names and is not a table that we know
   for v_other in
-    select distinct on (o.name) o.name, o.kind, o.signature
+    select o.name, o.kind, o.signature
     from (
       select
         c.relname as name, c.relnamespace as schema, c.relname as signature,
@@ -88,7 +90,7 @@ begin
       from pg_catalog.pg_proc as p
     ) as o
     where o.schema = 'public'::regnamespace and o.name = any (p_names)
-    order by o.name, o.kind
+    order by o.name, o.kind, o.signature
   loop
     action := 'refuse';
     object := 'public.' || v_other.name;
@@ -101,10 +103,90 @@ begin
     );
     return next;
   end loop;
+  -- what only their owner may do, and what row level security would hide
+  for v_other in
+    select c.relname as name, c.relowner::regrole::text as owner, row_security_active(c.oid) as is_hidden
+    from pg_catalog.pg_class as c
+    where c.relnamespace = 'public'::regnamespace
+      and c.relkind in ('r', 'p')
+      and c.relname = any (case when p_track = 'app' then v_app else v_core || array['profiles', 'users', 'transactions'] end)
+      and (not pg_has_role(c.relowner, 'usage') or row_security_active(c.oid))
+      and (p_track = 'app' or c.relname = any (v_core) or exists (
+        select
+        from pg_catalog.pg_attribute as a
+        where a.attrelid = c.oid and not a.attisdropped and a.attname in ('credits', 'credits_balance', 'stripe_id')
+      ))
+  loop
+    action := 'refuse';
+    object := 'public.' || v_other.name;
+    words := case
+      when v_other.is_hidden then 'Row level security hides its rows from whoever pushes.'
+      else format('It belongs to %s.', v_other.owner)
+    end;
+    remedy := case
+      when v_other.is_hidden then format('alter table public.%I no force row level security;', v_other.name)
+      else format('Push as %s.', v_other.owner)
+    end;
+    return next;
+  end loop;
+  if found then
+    return;
+  end if;
+  for v_other in
+    select k.conrelid::regclass::text as table_name, k.conname, k.confrelid::regclass::text as target
+    from pg_catalog.pg_constraint as k
+    where p_track <> 'app'
+      and k.contype = 'f'
+      and k.confrelid in (select to_regclass('public.' || c.name) from unnest(v_core) as c (name))
+      and k.conrelid not in (select to_regclass('public.' || c.name) from unnest(v_core) as c (name) where to_regclass('public.' || c.name) is not null)
+      and k.conparentid = 0
+    order by 1, 2
+  loop
+    action := 'refuse';
+    object := v_other.table_name;
+    words := format('It refers to %s, which moves: no new row would find what it refers to.', v_other.target);
+    remedy := format('alter table %s drop constraint %I;', v_other.table_name, v_other.conname);
+    return next;
+  end loop;
+  for v_other in
+    select distinct p.oid::regprocedure::text as signature
+    from pg_catalog.pg_trigger as t
+    join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+    where p_track <> 'app'
+      and t.tgrelid = 'auth.users'::regclass
+      and not t.tgisinternal
+      and p.prosrc ~ '\m(user_credits|credit_transactions|purchase_transactions)\M'
+      and p.pronamespace <> coalesce(to_regnamespace('credits_private'), 0)
+  loop
+    action := 'refuse';
+    object := v_other.signature;
+    words := 'It writes a table that becomes ours whenever somebody signs up or changes: sign-ups would fail.';
+    remedy := 'Take that out of it: credits-db opens an account for everybody who signs up.';
+    return next;
+  end loop;
+  for v_other in
+    select distinct w.ev_class::regclass::text as view_name, d.refobjid::regclass::text as target
+    from pg_catalog.pg_depend as d
+    join pg_catalog.pg_rewrite as w on w.oid = d.objid
+    where p_track <> 'app'
+      and d.classid = 'pg_catalog.pg_rewrite'::regclass
+      and d.refobjid in (select to_regclass('public.' || c.name) from unnest(v_core) as c (name))
+      and w.ev_class <> d.refobjid
+    order by 1
+  loop
+    action := 'leave';
+    object := v_other.view_name;
+    words := format('This view of yours goes on reading %s as it was before.', v_other.target);
+    remedy := 'Make it anew afterwards.';
+    return next;
+  end loop;
   remedy := null;
 
   if p_track = 'app' then
-    if to_regprocedure('public.credits(public.profiles)') is not null then
+    -- before Postgres 16 it raises an error where the type is missing
+    if to_regprocedure(case when to_regtype('public.profiles') is not null then 'public.credits(public.profiles)' end)
+      is not null
+    then
       action := 'refuse';
       object := 'public.credits(public.profiles)';
       words := 'There is a function of this name, which would be a computed field of profiles.';
@@ -133,9 +215,28 @@ begin
         and (v_columns ? w.column_name or w.column_name in ('id', 'user_id', 'project_id') and w.table_name <> 'exports')
         and coalesce(v_columns ->> w.column_name, 'missing') <> w.type
         and not (w.type = 'text' and v_columns ->> w.column_name ~ '^character varying');
+      if words is null and v_name = 'profiles' and v_columns ? 'user_id' then
+        words := 'It has a user_id, so its id is not that of the user';
+      elsif words is null and v_name = 'projects' then
+        execute $$
+          select count(*), count(*) filter (where u.id is null)
+          from public.projects as p
+          left join auth.users as u on u.id = p.user_id
+          where p.user_id is not null
+        $$ into v_count, v_strangers;
+        if v_strangers > 0 and v_strangers = v_count and exists (
+          select
+          from pg_catalog.pg_constraint as k
+          join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and k.conkey = array[a.attnum] and a.attname = 'user_id'
+          where k.conrelid = 'public.projects'::regclass and k.contype = 'f' and k.confrelid <> 'auth.users'::regclass
+        ) then
+          words := 'Its user_id is not the id of a user in auth.users';
+        end if;
+      end if;
       if words is not null then
         action := 'refuse';
-        remedy := format('alter table %s rename to %I;', object, v_name || '_before');
+        words := words || '.';
+        remedy := format('alter table %s rename to %I; or push without --with app.', object, v_name || '_before');
         return next;
         remedy := null;
         continue;
@@ -154,6 +255,20 @@ begin
       first := format(v_note, object);
       return next;
       first := null;
+      if exists (
+        select
+        from pg_catalog.pg_attribute as a
+        cross join (values ('authenticated'), ('anon')) as r (role)
+        where a.attrelid = to_regclass(object)
+          and a.attname in ('source_image_path', 'manifest_path', 'thumbnail_path', 'png_path', 'asset_path')
+          and (has_column_privilege(r.role, a.attrelid, a.attnum, 'insert') or has_column_privilege(r.role, a.attrelid, a.attnum, 'update'))
+      ) then
+        action := 'leave';
+        words := 'Users may write its paths, and files of what is deleted are queued for removal.';
+        remedy := 'Let your worker check that a file is theirs, or revoke these columns from authenticated.';
+        return next;
+        remedy := null;
+      end if;
       for v_other in
         select p.policyname, p.cmd
         from pg_catalog.pg_policies as p
@@ -201,12 +316,14 @@ begin
       remedy := null;
     end if;
   elsif v_tables #>> '{profiles,kind}' in ('r', 'p')
-    and v_tables #>> '{profiles,columns,id}' = 'uuid' and v_tables #>> '{profiles,columns,credits}' ~ v_numbers
+    and 'uuid' in (v_tables #>> '{profiles,columns,user_id}', v_tables #>> '{profiles,columns,id}')
+    and v_tables #>> '{profiles,columns,credits}' ~ v_numbers
   then
     v_balances := 'public.profiles';
     v_balance := 'b.credits';
   elsif v_tables #>> '{users,kind}' in ('r', 'p')
-    and v_tables #>> '{users,columns,id}' = 'uuid' and v_tables #>> '{users,columns,credits_balance}' ~ v_numbers
+    and 'uuid' in (v_tables #>> '{users,columns,user_id}', v_tables #>> '{users,columns,id}')
+    and v_tables #>> '{users,columns,credits_balance}' ~ v_numbers
   then
     v_balances := 'public.users';
     v_balance := 'b.credits_balance';
@@ -232,9 +349,9 @@ begin
   end if;
   if v_ledger is not null then
     v_at := case
-      when v_columns ? 'created_at' and v_columns ? 'timestamp' then 'coalesce(t."timestamp", t.created_at)'
-      when v_columns ? 'created_at' then 't.created_at'
-      when v_columns ? 'timestamp' then 't."timestamp"'
+      when v_columns ->> 'created_at' ~ v_times and v_columns ->> 'timestamp' ~ v_times then 'coalesce(t."timestamp", t.created_at)'
+      when v_columns ->> 'created_at' ~ v_times then 't.created_at'
+      when v_columns ->> 'timestamp' ~ v_times then 't."timestamp"'
       else 'null'
     end;
     v_key := case
@@ -287,7 +404,7 @@ begin
             left((%2$s)::text, 200) as id,
             case when k.sign > 0 and t.amount < 0 then 'admin_adjustment' else k.type end::public.credit_transaction_type as type,
             (case k.sign when -1 then -abs(t.amount) else t.amount end)::bigint as amount,
-            left(%3$s, 500) as description,
+            left((%3$s)::text, 500) as description,
             %4$s as metadata
           from %5$s as t
           join (%6$s) as k (word, type, sign) on k.word = lower(t.type::text)
@@ -376,8 +493,8 @@ begin
         $$,
         concat_ws(
           ', ',
-          case when v_columns ? 'verified_at' then 'p.verified_at' end,
-          case when v_columns ? 'created_at' then 'p.created_at' end,
+          case when v_columns ->> 'verified_at' ~ v_times then 'p.verified_at' end,
+          case when v_columns ->> 'created_at' ~ v_times then 'p.created_at' end,
           'null::timestamptz'
         ),
         case
@@ -387,11 +504,11 @@ begin
         case when v_columns ->> 'amount' ~ v_numbers then 'greatest(coalesce(p.amount, 0), 0)::bigint' else '0::bigint' end,
         case when v_columns ->> 'price_cents' ~ v_numbers then 'p.price_cents::bigint' else 'null::bigint' end,
         case when v_columns ? 'currency' then 'nullif(upper(btrim(p.currency::text)), '''')' else 'null::text' end,
-        case when v_columns ? 'verified_at' then 'p.verified_at::timestamptz' else 'null::timestamptz' end,
+        case when v_columns ->> 'verified_at' ~ v_times then 'p.verified_at::timestamptz' else 'null::timestamptz' end,
         concat_ws(
           ', ',
-          case when v_columns ? 'created_at' then 'p.created_at' end,
-          case when v_columns ? 'verified_at' then 'p.verified_at' end,
+          case when v_columns ->> 'created_at' ~ v_times then 'p.created_at' end,
+          case when v_columns ->> 'verified_at' ~ v_times then 'p.verified_at' end,
           'null::timestamptz'
         ),
         case when v_columns ->> 'revenuecat_json' in ('jsonb', 'json') then 'p.revenuecat_json::jsonb' else 'null::jsonb' end
@@ -424,23 +541,29 @@ begin
 
   if v_balances is not null then
     v_columns := v_tables -> substr(v_balances, 8) -> 'columns';
-    v_key := case when v_balances = 'public.user_credits' then 'b.user_id' else 'b.id' end;
+    v_key := case when v_columns ->> 'user_id' = 'uuid' then 'b.user_id' else 'b.id' end;
     execute format(
       $$
         select
           count(*),
           coalesce(sum(%1$s), 0),
           count(*) filter (where %1$s <> trunc(%1$s) or abs(%1$s) > 1000000000000),
-          count(%2$s) - count(distinct %2$s)
+          count(%2$s) - count(distinct %2$s),
+          count(*) filter (where u.id is null)
         from %3$s as b
+        left join auth.users as u on u.id = %2$s
       $$,
       v_balance, v_key, v_balances
-    ) into v_count, v_sum, v_wrong, v_twice;
+    ) into v_count, v_sum, v_wrong, v_twice, v_strangers;
     object := v_balances;
     if v_wrong > 0 then
       action := 'refuse';
       words := format('%s of its balances are no whole numbers up to 1000000000000.', v_wrong);
       remedy := format('update %s as b set ... where %s <> trunc(%s);', v_balances, v_balance, v_balance);
+    elsif v_strangers > 0 and v_strangers = v_count then
+      action := 'refuse';
+      words := 'None of its rows is of a user in auth.users.';
+      remedy := format('select %s from %s as b;', v_key, v_balances);
     elsif v_twice > 0 then
       action := 'refuse';
       words := format('%s of its users have several balances.', v_twice);
@@ -449,6 +572,7 @@ begin
       action := 'adopt';
       words := format('%s balances, %s credits in all, are taken over, and nobody of these gets a signup bonus', v_count, v_sum)
         || case when v_balances = 'public.user_credits' then '; the table moves to credits_before, as it is.' else '; the table stays as it is.' end
+        || case when v_strangers > 0 then format(' %s of them belong to nobody who is here and are left.', v_strangers) else '' end
         || case
           when v_columns ? 'monthly_bonus_credits' then ' Monthly bonuses are granted by set_recurring_grant from now on.'
           else ''
@@ -473,9 +597,9 @@ begin
           from %7$s as b
         $$,
         v_key, v_balance, v_total,
-        case when v_columns ? 'created_at' then 'b.created_at' else 'null' end,
-        case when v_columns ? 'last_bonus_date' then 'b.last_bonus_date' else 'null' end,
-        case when v_columns ? 'last_purchase_at' then 'b.last_purchase_at' else 'null' end,
+        case when v_columns ->> 'created_at' ~ v_times then 'b.created_at' else 'null' end,
+        case when v_columns ->> 'last_bonus_date' ~ v_times then 'b.last_bonus_date' else 'null' end,
+        case when v_columns ->> 'last_purchase_at' ~ v_times then 'b.last_purchase_at' else 'null' end,
         v_balances
       );
     end if;

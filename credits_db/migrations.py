@@ -214,8 +214,8 @@ def push(
     if blocked := [step for step in steps if step.action == "refuse"]:
         lines = (f"  {step.object}: {step.text}\n    {step.remedy}" for step in blocked)
         raise Refusal("Nothing was changed. This is in the way:\n" + "\n".join(lines))
-    taken = [f"  {step.object}: {step.text}" for step in steps if step.action == "adopt"]
-    if taken and not confirm("What is here already is taken over:\n" + "\n".join(taken)):
+    taken = [f"  {step.action} {step.object}: {step.text}" for step in steps]
+    if taken and not confirm("What is here already:\n" + "\n".join(taken)):
         raise Refusal("Nothing was changed. `credits-db push --plan` shows all of it.")
     if to is not None:
         ids = [migration.id for migration in shipped(tracks(connection, more))]
@@ -399,7 +399,7 @@ def verify(connection: Connection) -> list[str]:
     """How the database differs from what ships, as lines that begin with - (missing) or + (not ours).
 
     What was adopted is the host's: more in it than ours is no drift, and of ours there must be columns of the right
-    names, policies and the triggers that it cannot have of its own.
+    names and the triggers that it cannot have of its own.
     """
     pending(connection)  # refuses what does not fit
     require_all(connection)
@@ -438,8 +438,6 @@ def _essence(line: str, adopted: Collection[str]) -> str | None:
         return line
     if kind == "column" and relation != "public.users":  # where the host has its own there is no view
         return f"{kind} {words[0]}"
-    if kind == "policy":
-        return line.partition(" for ")[0]
     return line if kind == "trigger" and "touch" not in words else None
 
 

@@ -274,7 +274,6 @@ def host(templates: Templates, flavour: str) -> Any:
 
 MISSING = [
     "alter table public.projects drop column params cascade",
-    'drop policy "users read their own projects" on public.projects',
     "drop trigger remove_files on public.projects",
     "drop trigger count_exports on public.exports",
 ]

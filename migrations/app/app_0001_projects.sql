@@ -164,10 +164,11 @@ revoke all on function credits_private.add_touch(regclass) from public, anon, au
 -- Made and kept by write_profile, the trigger on auth.users; gone with the user (references/profiles.sql). Its computed
 -- field credits is the balance. A table of this name that is here already is taken as it is, with what it lacks.
 
-insert into credits_private.adopted_relations (relation)
-select 'public.profiles'
-where to_regclass('public.profiles') is not null
-on conflict (relation) do nothing;
+insert into credits_private.adopted_relations (relation, had_policies)
+select 'public.profiles', c.relrowsecurity
+from pg_catalog.pg_class as c
+where c.oid = to_regclass('public.profiles')
+on conflict (relation) do update set had_policies = excluded.had_policies;
 
 create table if not exists public.profiles (
   id uuid primary key
@@ -192,14 +193,13 @@ begin
     comment on column public.profiles.updated_at is
       'When it was last changed.';
     revoke all on table public.profiles from public, anon, authenticated, service_role;
+    grant select on table public.profiles to authenticated;
+    grant select, insert, update, delete on table public.profiles to service_role;
   end if;
 end;
 $$;
 
 alter table public.profiles enable row level security;
-
-grant select on table public.profiles to authenticated;
-grant select, insert, update, delete on table public.profiles to service_role;
 
 select credits_private.add_touch('public.profiles');
 
@@ -215,10 +215,11 @@ on conflict (relation) do nothing;
 -- files for removal (remove_files): so users may write one path alone, that of what they uploaded, into their own folder
 -- (policies/projects.sql). A table of this name that is here already is taken as it is, with what it lacks.
 
-insert into credits_private.adopted_relations (relation)
-select 'public.projects'
-where to_regclass('public.projects') is not null
-on conflict (relation) do nothing;
+insert into credits_private.adopted_relations (relation, had_policies)
+select 'public.projects', c.relrowsecurity
+from pg_catalog.pg_class as c
+where c.oid = to_regclass('public.projects')
+on conflict (relation) do update set had_policies = excluded.had_policies;
 
 create table if not exists public.projects (
   id uuid primary key default gen_random_uuid()
@@ -259,16 +260,15 @@ begin
     comment on column public.projects.updated_at is
       'When it was last changed.';
     revoke all on table public.projects from public, anon, authenticated, service_role;
+    grant select, delete on table public.projects to authenticated;
+    grant insert (id, user_id, source_image_path, status, params) on table public.projects to authenticated;
+    grant update (status, params, updated_at) on table public.projects to authenticated;
+    grant select, insert, update, delete on table public.projects to service_role;
   end if;
 end;
 $$;
 
 alter table public.projects enable row level security;
-
-grant select, delete on table public.projects to authenticated;
-grant insert (id, user_id, source_image_path, status, params) on table public.projects to authenticated;
-grant update (status, params, updated_at) on table public.projects to authenticated;
-grant select, insert, update, delete on table public.projects to service_role;
 
 select credits_private.add_index('public.projects', 'user_id, created_at desc');
 select credits_private.add_touch('public.projects');
@@ -284,10 +284,11 @@ on conflict (relation) do nothing;
 -- Whoever may read the project may read its layers, and its user may make, change and delete them; the files that they
 -- show are written by services. A table of this name that is here already is taken as it is, with what it lacks.
 
-insert into credits_private.adopted_relations (relation)
-select 'public.project_layers'
-where to_regclass('public.project_layers') is not null
-on conflict (relation) do nothing;
+insert into credits_private.adopted_relations (relation, had_policies)
+select 'public.project_layers', c.relrowsecurity
+from pg_catalog.pg_class as c
+where c.oid = to_regclass('public.project_layers')
+on conflict (relation) do update set had_policies = excluded.had_policies;
 
 create table if not exists public.project_layers (
   id uuid primary key default gen_random_uuid()
@@ -340,17 +341,16 @@ begin
     comment on column public.project_layers.created_at is
       'When it was made.';
     revoke all on table public.project_layers from public, anon, authenticated, service_role;
+    grant select, delete on table public.project_layers to authenticated;
+    grant insert (id, project_id, name, width, height, z_index, visible, bbox, transform)
+  on table public.project_layers to authenticated;
+    grant update (name, z_index, visible, bbox, transform) on table public.project_layers to authenticated;
+    grant select, insert, update, delete on table public.project_layers to service_role;
   end if;
 end;
 $$;
 
 alter table public.project_layers enable row level security;
-
-grant select, delete on table public.project_layers to authenticated;
-grant insert (id, project_id, name, width, height, z_index, visible, bbox, transform)
-  on table public.project_layers to authenticated;
-grant update (name, z_index, visible, bbox, transform) on table public.project_layers to authenticated;
-grant select, insert, update, delete on table public.project_layers to service_role;
 
 select credits_private.add_index('public.project_layers', 'project_id, z_index');
 
@@ -369,10 +369,11 @@ on conflict (relation) do nothing;
 -- (status, asset_path). Users read and delete those of their own projects. One that was paid for with a credit names
 -- its ledger row: seq. A table of this name that is here already is taken as it is, with what it lacks.
 
-insert into credits_private.adopted_relations (relation)
-select 'public.exports'
-where to_regclass('public.exports') is not null
-on conflict (relation) do nothing;
+insert into credits_private.adopted_relations (relation, had_policies)
+select 'public.exports', c.relrowsecurity
+from pg_catalog.pg_class as c
+where c.oid = to_regclass('public.exports')
+on conflict (relation) do update set had_policies = excluded.had_policies;
 
 create table if not exists public.exports (
   id uuid primary key default gen_random_uuid()
@@ -433,14 +434,13 @@ begin
     comment on column public.exports.updated_at is
       'When it was last changed.';
     revoke all on table public.exports from public, anon, authenticated, service_role;
+    grant select, delete on table public.exports to authenticated;
+    grant select, insert, update, delete on table public.exports to service_role;
   end if;
 end;
 $$;
 
 alter table public.exports enable row level security;
-
-grant select, delete on table public.exports to authenticated;
-grant select, insert, update, delete on table public.exports to service_role;
 
 create unique index exports_idempotency_key on public.exports (user_id, idempotency_key);
 select credits_private.add_index('public.exports', 'project_id, created_at desc');
@@ -646,7 +646,7 @@ revoke all on function credits_private.read_stats(uuid) from public, anon, authe
 --
 -- Called by credits-db push in transactions of its own and by the migration for whoever is left. Takes the next p_limit
 -- users without a profile after the id p_from, and says with which id to go on. Where the host makes its own
--- profiles (there is no trigger write_profile) there is nothing to do. What a constraint of the host's refuses is left out.
+-- profiles (there is no trigger write_profile) there is nothing to do. Whom the host's table refuses is left out.
 
 create or replace function credits_private.write_profiles(
   p_from uuid,
@@ -659,6 +659,7 @@ create or replace function credits_private.write_profiles(
 as $$
 declare
   v_users pg_catalog.uuid[];
+  v_user pg_catalog.uuid;
 begin
   if not exists (
     select
@@ -684,8 +685,20 @@ begin
     where u.id = any (v_users)
     on conflict do nothing;
   exception
-    when integrity_constraint_violation then
-      raise warning 'credits-db: profiles takes no row of just id and email, so users without one stay so (%)', sqlerrm;
+    when others then
+      -- one whom the host's table does not take
+      foreach v_user in array v_users loop
+        begin
+          insert into public.profiles (id, email)
+          select u.id, u.email
+          from auth.users as u
+          where u.id = v_user
+          on conflict do nothing;
+        exception
+          when others then
+            raise warning 'credits-db: profiles does not take a user, who stays without (%: %)', sqlstate, sqlerrm;
+        end;
+      end loop;
   end;
   return v_users[cardinality(v_users)];
 end;

@@ -643,7 +643,8 @@ revoke all on function credits_private.now() from public, anon, authenticated, s
 
 create table credits_private.adopted_relations (
   relation text primary key,
-  adopted_at timestamptz not null default credits_private.now()
+  adopted_at timestamptz not null default credits_private.now(),
+  had_policies boolean not null default false
 );
 
 comment on table credits_private.adopted_relations is
@@ -652,6 +653,8 @@ comment on column credits_private.adopted_relations.relation is
   'Schema and name: public.projects.';
 comment on column credits_private.adopted_relations.adopted_at is
   'When credits-db came to it.';
+comment on column credits_private.adopted_relations.had_policies is
+  'Whether it had row level security: then who may do what with it stays the host''s business.';
 
 revoke all on table credits_private.adopted_relations from public, anon, authenticated, service_role;
 -- end
@@ -674,6 +677,30 @@ comment on function credits_private.is_adopted(text) is
   'Whether a relation, named with its schema, is the host''s own and not credits-db''s.';
 
 revoke all on function credits_private.is_adopted(text) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/keeps_policies.sql
+-- keeps_policies: has the host said already who may do what with this table?
+--
+-- For the files of policies: they add nothing to those of a table that had row level security before credits-db.
+
+create or replace function credits_private.keeps_policies(p_relation text)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+begin
+  return exists (
+    select from credits_private.adopted_relations as r where r.relation = p_relation and r.had_policies
+  );
+end;
+$$;
+
+comment on function credits_private.keeps_policies(text) is
+  'Whether a relation, named with its schema, was here before and had row level security.';
+
+revoke all on function credits_private.keeps_policies(text) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/repoint.sql
@@ -2659,10 +2686,12 @@ begin
         and not exists (select from public.user_credits as a where a.user_id = b.user_id)
     ),
     bought as (
-      select p.*, jsonb_build_array(p.store, p.environment, p.transaction_id, p.product_id)::pg_catalog.text as purchase
+      select distinct on (p.user_id, p.store, p.environment, p.transaction_id, p.product_id)
+        p.*, jsonb_build_array(p.store, p.environment, p.transaction_id, p.product_id)::pg_catalog.text as purchase
       from credits_before.purchases as p
       join balances as b on b.user_id = p.user_id
       where p.user_id = any ($1)
+      order by p.user_id, p.store, p.environment, p.transaction_id, p.product_id, p.at
     ),
     claimed as (
       insert into credits_private.purchase_claims as c (store, environment, transaction_id, user_id, source, claimed_at)
@@ -3090,18 +3119,25 @@ begin
     cross join to_regclass(r.relation) as t (oid)
     join pg_catalog.pg_attribute as a on a.attrelid = t.oid and a.attnum > 0 and a.atttypid = 'pg_catalog.uuid'::pg_catalog.regtype
     where a.attname = 'user_id'
-      or r.relation in ('public.users', 'public.profiles') and a.attname = 'id'
+      or r.relation in ('public.users', 'public.profiles') and a.attname = 'id' and not exists (
+        select from pg_catalog.pg_attribute as b where b.attrelid = t.oid and b.attname = 'user_id' and not b.attisdropped
+      )
     order by t.oid
   loop
-    select k.confrelid into v_target
-    from pg_catalog.pg_constraint as k
-    join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and array[a.attnum] = k.conkey
-    where k.conrelid = v_table and k.contype = 'f' and a.attname = v_column
-    limit 1;
-    if found or starts_with(v_table::pg_catalog.text, 'credits_before.') then
-      perform credits_private.repoint(v_table, v_column, coalesce(v_target, 'auth.users'::pg_catalog.regclass));
+    if starts_with(v_table::pg_catalog.text, 'credits_before.') then
+      perform credits_private.repoint(v_table, v_column, 'auth.users'::pg_catalog.regclass);
+    else
+      for v_target in
+        select k.confrelid
+        from pg_catalog.pg_constraint as k
+        join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and array[a.attnum] = k.conkey
+        join pg_catalog.pg_attribute as b on b.attrelid = k.confrelid and array[b.attnum] = k.confkey
+        where k.conrelid = v_table and k.contype = 'f' and a.attname = v_column and b.attname = 'id'
+        limit 1
+      loop
+        perform credits_private.repoint(v_table, v_column, v_target);
+      end loop;
     end if;
-    v_target := null;
     insert into credits_private.personal_data (relation, predicate)
     select r.relation, format('t.%I = $1', v_column)
     from credits_private.adopted_relations as r

@@ -25,6 +25,7 @@
 \ir private/now.sql
 \ir tables/adopted_relations.sql
 \ir private/is_adopted.sql
+\ir private/keeps_policies.sql
 \ir private/repoint.sql
 \ir tables/settings.sql
 \ir private/set_setting.sql

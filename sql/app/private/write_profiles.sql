@@ -2,7 +2,7 @@
 --
 -- Called by credits-db push in transactions of its own and by the migration for whoever is left. Takes the next p_limit
 -- users without a profile after the id p_from, and says with which id to go on. Where the host makes its own
--- profiles (there is no trigger write_profile) there is nothing to do. What a constraint of the host's refuses is left out.
+-- profiles (there is no trigger write_profile) there is nothing to do. Whom the host's table refuses is left out.
 
 create or replace function credits_private.write_profiles(
   p_from uuid,
@@ -15,6 +15,7 @@ create or replace function credits_private.write_profiles(
 as $$
 declare
   v_users pg_catalog.uuid[];
+  v_user pg_catalog.uuid;
 begin
   if not exists (
     select
@@ -40,8 +41,20 @@ begin
     where u.id = any (v_users)
     on conflict do nothing;
   exception
-    when integrity_constraint_violation then
-      raise warning 'credits-db: profiles takes no row of just id and email, so users without one stay so (%)', sqlerrm;
+    when others then
+      -- one whom the host's table does not take
+      foreach v_user in array v_users loop
+        begin
+          insert into public.profiles (id, email)
+          select u.id, u.email
+          from auth.users as u
+          where u.id = v_user
+          on conflict do nothing;
+        exception
+          when others then
+            raise warning 'credits-db: profiles does not take a user, who stays without (%: %)', sqlstate, sqlerrm;
+        end;
+      end loop;
   end;
   return v_users[cardinality(v_users)];
 end;

@@ -4,10 +4,11 @@
 -- (status, asset_path). Users read and delete those of their own projects. One that was paid for with a credit names
 -- its ledger row: seq. A table of this name that is here already is taken as it is, with what it lacks.
 
-insert into credits_private.adopted_relations (relation)
-select 'public.exports'
-where to_regclass('public.exports') is not null
-on conflict (relation) do nothing;
+insert into credits_private.adopted_relations (relation, had_policies)
+select 'public.exports', c.relrowsecurity
+from pg_catalog.pg_class as c
+where c.oid = to_regclass('public.exports')
+on conflict (relation) do update set had_policies = excluded.had_policies;
 
 create table if not exists public.exports (
   id uuid primary key default gen_random_uuid()
@@ -68,14 +69,13 @@ begin
     comment on column public.exports.updated_at is
       'When it was last changed.';
     revoke all on table public.exports from public, anon, authenticated, service_role;
+    grant select, delete on table public.exports to authenticated;
+    grant select, insert, update, delete on table public.exports to service_role;
   end if;
 end;
 $$;
 
 alter table public.exports enable row level security;
-
-grant select, delete on table public.exports to authenticated;
-grant select, insert, update, delete on table public.exports to service_role;
 
 create unique index exports_idempotency_key on public.exports (user_id, idempotency_key);
 select credits_private.add_index('public.exports', 'project_id, created_at desc');

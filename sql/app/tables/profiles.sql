@@ -3,10 +3,11 @@
 -- Made and kept by write_profile, the trigger on auth.users; gone with the user (references/profiles.sql). Its computed
 -- field credits is the balance. A table of this name that is here already is taken as it is, with what it lacks.
 
-insert into credits_private.adopted_relations (relation)
-select 'public.profiles'
-where to_regclass('public.profiles') is not null
-on conflict (relation) do nothing;
+insert into credits_private.adopted_relations (relation, had_policies)
+select 'public.profiles', c.relrowsecurity
+from pg_catalog.pg_class as c
+where c.oid = to_regclass('public.profiles')
+on conflict (relation) do update set had_policies = excluded.had_policies;
 
 create table if not exists public.profiles (
   id uuid primary key
@@ -31,14 +32,13 @@ begin
     comment on column public.profiles.updated_at is
       'When it was last changed.';
     revoke all on table public.profiles from public, anon, authenticated, service_role;
+    grant select on table public.profiles to authenticated;
+    grant select, insert, update, delete on table public.profiles to service_role;
   end if;
 end;
 $$;
 
 alter table public.profiles enable row level security;
-
-grant select on table public.profiles to authenticated;
-grant select, insert, update, delete on table public.profiles to service_role;
 
 select credits_private.add_touch('public.profiles');
 

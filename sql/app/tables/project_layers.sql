@@ -3,10 +3,11 @@
 -- Whoever may read the project may read its layers, and its user may make, change and delete them; the files that they
 -- show are written by services. A table of this name that is here already is taken as it is, with what it lacks.
 
-insert into credits_private.adopted_relations (relation)
-select 'public.project_layers'
-where to_regclass('public.project_layers') is not null
-on conflict (relation) do nothing;
+insert into credits_private.adopted_relations (relation, had_policies)
+select 'public.project_layers', c.relrowsecurity
+from pg_catalog.pg_class as c
+where c.oid = to_regclass('public.project_layers')
+on conflict (relation) do update set had_policies = excluded.had_policies;
 
 create table if not exists public.project_layers (
   id uuid primary key default gen_random_uuid()
@@ -59,17 +60,16 @@ begin
     comment on column public.project_layers.created_at is
       'When it was made.';
     revoke all on table public.project_layers from public, anon, authenticated, service_role;
+    grant select, delete on table public.project_layers to authenticated;
+    grant insert (id, project_id, name, width, height, z_index, visible, bbox, transform)
+  on table public.project_layers to authenticated;
+    grant update (name, z_index, visible, bbox, transform) on table public.project_layers to authenticated;
+    grant select, insert, update, delete on table public.project_layers to service_role;
   end if;
 end;
 $$;
 
 alter table public.project_layers enable row level security;
-
-grant select, delete on table public.project_layers to authenticated;
-grant insert (id, project_id, name, width, height, z_index, visible, bbox, transform)
-  on table public.project_layers to authenticated;
-grant update (name, z_index, visible, bbox, transform) on table public.project_layers to authenticated;
-grant select, insert, update, delete on table public.project_layers to service_role;
 
 select credits_private.add_index('public.project_layers', 'project_id, z_index');
 

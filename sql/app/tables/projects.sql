@@ -4,10 +4,11 @@
 -- files for removal (remove_files): so users may write one path alone, that of what they uploaded, into their own folder
 -- (policies/projects.sql). A table of this name that is here already is taken as it is, with what it lacks.
 
-insert into credits_private.adopted_relations (relation)
-select 'public.projects'
-where to_regclass('public.projects') is not null
-on conflict (relation) do nothing;
+insert into credits_private.adopted_relations (relation, had_policies)
+select 'public.projects', c.relrowsecurity
+from pg_catalog.pg_class as c
+where c.oid = to_regclass('public.projects')
+on conflict (relation) do update set had_policies = excluded.had_policies;
 
 create table if not exists public.projects (
   id uuid primary key default gen_random_uuid()
@@ -48,16 +49,15 @@ begin
     comment on column public.projects.updated_at is
       'When it was last changed.';
     revoke all on table public.projects from public, anon, authenticated, service_role;
+    grant select, delete on table public.projects to authenticated;
+    grant insert (id, user_id, source_image_path, status, params) on table public.projects to authenticated;
+    grant update (status, params, updated_at) on table public.projects to authenticated;
+    grant select, insert, update, delete on table public.projects to service_role;
   end if;
 end;
 $$;
 
 alter table public.projects enable row level security;
-
-grant select, delete on table public.projects to authenticated;
-grant insert (id, user_id, source_image_path, status, params) on table public.projects to authenticated;
-grant update (status, params, updated_at) on table public.projects to authenticated;
-grant select, insert, update, delete on table public.projects to service_role;
 
 select credits_private.add_index('public.projects', 'user_id, created_at desc');
 select credits_private.add_touch('public.projects');

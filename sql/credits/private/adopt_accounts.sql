@@ -24,10 +24,12 @@ begin
         and not exists (select from public.user_credits as a where a.user_id = b.user_id)
     ),
     bought as (
-      select p.*, jsonb_build_array(p.store, p.environment, p.transaction_id, p.product_id)::pg_catalog.text as purchase
+      select distinct on (p.user_id, p.store, p.environment, p.transaction_id, p.product_id)
+        p.*, jsonb_build_array(p.store, p.environment, p.transaction_id, p.product_id)::pg_catalog.text as purchase
       from credits_before.purchases as p
       join balances as b on b.user_id = p.user_id
       where p.user_id = any ($1)
+      order by p.user_id, p.store, p.environment, p.transaction_id, p.product_id, p.at
     ),
     claimed as (
       insert into credits_private.purchase_claims as c (store, environment, transaction_id, user_id, source, claimed_at)

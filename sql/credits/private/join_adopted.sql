@@ -21,18 +21,25 @@ begin
     cross join to_regclass(r.relation) as t (oid)
     join pg_catalog.pg_attribute as a on a.attrelid = t.oid and a.attnum > 0 and a.atttypid = 'pg_catalog.uuid'::pg_catalog.regtype
     where a.attname = 'user_id'
-      or r.relation in ('public.users', 'public.profiles') and a.attname = 'id'
+      or r.relation in ('public.users', 'public.profiles') and a.attname = 'id' and not exists (
+        select from pg_catalog.pg_attribute as b where b.attrelid = t.oid and b.attname = 'user_id' and not b.attisdropped
+      )
     order by t.oid
   loop
-    select k.confrelid into v_target
-    from pg_catalog.pg_constraint as k
-    join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and array[a.attnum] = k.conkey
-    where k.conrelid = v_table and k.contype = 'f' and a.attname = v_column
-    limit 1;
-    if found or starts_with(v_table::pg_catalog.text, 'credits_before.') then
-      perform credits_private.repoint(v_table, v_column, coalesce(v_target, 'auth.users'::pg_catalog.regclass));
+    if starts_with(v_table::pg_catalog.text, 'credits_before.') then
+      perform credits_private.repoint(v_table, v_column, 'auth.users'::pg_catalog.regclass);
+    else
+      for v_target in
+        select k.confrelid
+        from pg_catalog.pg_constraint as k
+        join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and array[a.attnum] = k.conkey
+        join pg_catalog.pg_attribute as b on b.attrelid = k.confrelid and array[b.attnum] = k.confkey
+        where k.conrelid = v_table and k.contype = 'f' and a.attname = v_column and b.attname = 'id'
+        limit 1
+      loop
+        perform credits_private.repoint(v_table, v_column, v_target);
+      end loop;
     end if;
-    v_target := null;
     insert into credits_private.personal_data (relation, predicate)
     select r.relation, format('t.%I = $1', v_column)
     from credits_private.adopted_relations as r

@@ -5,7 +5,8 @@
 
 create table credits_private.adopted_relations (
   relation text primary key,
-  adopted_at timestamptz not null default credits_private.now()
+  adopted_at timestamptz not null default credits_private.now(),
+  had_policies boolean not null default false
 );
 
 comment on table credits_private.adopted_relations is
@@ -14,5 +15,7 @@ comment on column credits_private.adopted_relations.relation is
   'Schema and name: public.projects.';
 comment on column credits_private.adopted_relations.adopted_at is
   'When credits-db came to it.';
+comment on column credits_private.adopted_relations.had_policies is
+  'Whether it had row level security: then who may do what with it stays the host''s business.';
 
 revoke all on table credits_private.adopted_relations from public, anon, authenticated, service_role;
