@@ -453,7 +453,7 @@ begin
       ', ',
       case when v_columns ->> 'timestamp' ~ v_times then format(v_instant, 't."timestamp"') end,
       case when v_columns ->> 'created_at' ~ v_times then format(v_instant, 't.created_at') end,
-      'null'
+      'null::timestamptz'
     ));
     v_key := case
       when exists (
@@ -703,9 +703,9 @@ begin
           revoke all on credits_before.balances from public, anon, authenticated, service_role;
         $$,
         v_key, v_balance, v_total,
-        case when v_columns ->> 'created_at' ~ v_times then format(v_instant, 'b.created_at') else 'null' end,
-        case when v_columns ->> 'last_bonus_date' ~ v_times then format(v_instant, 'b.last_bonus_date') else 'null' end,
-        case when v_columns ->> 'last_purchase_at' ~ v_times then format(v_instant, 'b.last_purchase_at') else 'null' end,
+        case when v_columns ->> 'created_at' ~ v_times then format(v_instant, 'b.created_at') else 'null::timestamptz' end,
+        case when v_columns ->> 'last_bonus_date' ~ v_times then format(v_instant, 'b.last_bonus_date') else 'null::timestamptz' end,
+        case when v_columns ->> 'last_purchase_at' ~ v_times then format(v_instant, 'b.last_purchase_at') else 'null::timestamptz' end,
         v_balances, v_kind
       ) || case
         -- the app of before goes on writing it: what counts is this instant

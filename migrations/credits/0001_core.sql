@@ -1792,6 +1792,7 @@ revoke all on table credits_private.closed_totals from public, anon, authenticat
 -- Written when the account goes, so that monthly_sales says the same before and after.
 
 create table credits_private.closed_sales (
+  id uuid not null default gen_random_uuid(),
   closed_account_id uuid not null,
   month date not null,
   store text not null,
@@ -1804,6 +1805,7 @@ create table credits_private.closed_sales (
   credits bigint not null,
   refunded_credits bigint not null,
   price_cents bigint,
+  constraint closed_sales_pkey primary key (id),
   constraint closed_sales_key unique nulls not distinct (
     closed_account_id, month, store, environment, product_id, status, currency
   )
@@ -1811,6 +1813,8 @@ create table credits_private.closed_sales (
 
 comment on table credits_private.closed_sales is
   'What deleted accounts had bought, by month and product.';
+comment on column credits_private.closed_sales.id is
+  'A random name: the currency may be null, so the key below is none for a replica.';
 comment on column credits_private.closed_sales.closed_account_id is
   'The account, as in closed_accounts.';
 comment on column credits_private.closed_sales.month is
@@ -2644,7 +2648,9 @@ declare
 begin
   if to_regclass('credits_before.balances') is not null then
     begin
-      execute 'select b.credits from credits_before.balances as b where b.user_id = $1' into v_credits using p_user_id;
+      execute format('select b.credits from %s as b where b.user_id = $1', to_regclass('credits_before.balances'))
+      into v_credits
+      using p_user_id;
     exception
       when undefined_table then  -- the push has ended just now
         return null;
@@ -2675,22 +2681,24 @@ create or replace function credits_private.adopt_accounts(p_users uuid[])
   volatile
   set search_path = ''
 as $$
+declare
+  v_before constant pg_catalog.name := 'credits_before';
 begin
   if to_regclass('credits_before.balances') is null then
     return;
   end if;
   begin
-    execute $adopt$
+    execute format($adopt$
       with balances as (
         select b.*, least(coalesce(b.created_at, $2), $2) as opened_at
-        from credits_before.balances as b
+        from %1$I.balances as b
         where b.user_id = any ($1)
           and not exists (select from public.user_credits as a where a.user_id = b.user_id)
       ),
       bought as (
         select distinct on (p.user_id, p.store, p.environment, p.transaction_id, p.product_id)
           p.*, jsonb_build_array(p.store, p.environment, p.transaction_id, p.product_id)::pg_catalog.text as purchase
-        from credits_before.purchases as p
+        from %1$I.purchases as p
         join balances as b on b.user_id = p.user_id
         where p.user_id = any ($1)
         order by p.user_id, p.store, p.environment, p.transaction_id, p.product_id, p.at
@@ -2717,7 +2725,7 @@ begin
       ),
       past as (
         select t.*, row_number() over (partition by t.user_id, t.type, t.amount order by t.at, t.id) as place
-        from credits_before.transactions as t
+        from %1$I.transactions as t
         join balances as b on b.user_id = t.user_id
         where t.user_id = any ($1)
       ),
@@ -2892,7 +2900,7 @@ begin
       join opened as o on o.user_id = p.user_id
       left join numbered as n on n.user_id = p.user_id and n.purchase = p.purchase
       on conflict (user_id, store, environment, transaction_id, product_id) do nothing
-    $adopt$
+    $adopt$, v_before)
     using p_users, credits_private.now();
   exception
     when undefined_table then  -- the push has ended just now, with an account for everybody
@@ -3211,6 +3219,7 @@ create or replace function credits_private.finish_adoption()
   set search_path = ''
 as $$
 declare
+  v_before constant pg_catalog.name := 'credits_before';
   v_constraint pg_catalog.record;
 begin
   for v_constraint in
@@ -3229,19 +3238,22 @@ begin
   end loop;
   if to_regclass('credits_before.balances') is not null then
     -- what was bought by somebody who is not here any more is not credited to anybody else
-    execute $claim$
+    execute format($claim$
       insert into credits_private.purchase_claims (store, environment, transaction_id, source, claimed_at, closed_account_id)
       select distinct on (p.store, p.environment, p.transaction_id)
         p.store, p.environment, p.transaction_id, 'adopted', coalesce(p.at, credits_private.now()),
         '00000000-0000-0000-0000-000000000000'::pg_catalog.uuid
-      from credits_before.purchases as p
+      from %I.purchases as p
       order by p.store, p.environment, p.transaction_id
       on conflict (store, environment, transaction_id) do nothing
-    $claim$;
-    if exists (select from pg_catalog.pg_tables as t where (t.schemaname, t.tablename) = ('credits_before', 'balances')) then
-      drop table credits_before.balances;
-    end if;
-    drop view if exists credits_before.balances, credits_before.purchases, credits_before.transactions;
+    $claim$, v_before);
+    execute format(
+      'drop %s %I.balances; drop view %I.purchases; drop view %I.transactions',
+      case when exists (
+        select from pg_catalog.pg_tables as t where (t.schemaname, t.tablename) = (v_before, 'balances')
+      ) then 'table' else 'view' end,
+      v_before, v_before, v_before
+    );
   end if;
 end;
 $$;

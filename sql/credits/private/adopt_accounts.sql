@@ -12,22 +12,24 @@ create or replace function credits_private.adopt_accounts(p_users uuid[])
   volatile
   set search_path = ''
 as $$
+declare
+  v_before constant pg_catalog.name := 'credits_before';
 begin
   if to_regclass('credits_before.balances') is null then
     return;
   end if;
   begin
-    execute $adopt$
+    execute format($adopt$
       with balances as (
         select b.*, least(coalesce(b.created_at, $2), $2) as opened_at
-        from credits_before.balances as b
+        from %1$I.balances as b
         where b.user_id = any ($1)
           and not exists (select from public.user_credits as a where a.user_id = b.user_id)
       ),
       bought as (
         select distinct on (p.user_id, p.store, p.environment, p.transaction_id, p.product_id)
           p.*, jsonb_build_array(p.store, p.environment, p.transaction_id, p.product_id)::pg_catalog.text as purchase
-        from credits_before.purchases as p
+        from %1$I.purchases as p
         join balances as b on b.user_id = p.user_id
         where p.user_id = any ($1)
         order by p.user_id, p.store, p.environment, p.transaction_id, p.product_id, p.at
@@ -54,7 +56,7 @@ begin
       ),
       past as (
         select t.*, row_number() over (partition by t.user_id, t.type, t.amount order by t.at, t.id) as place
-        from credits_before.transactions as t
+        from %1$I.transactions as t
         join balances as b on b.user_id = t.user_id
         where t.user_id = any ($1)
       ),
@@ -229,7 +231,7 @@ begin
       join opened as o on o.user_id = p.user_id
       left join numbered as n on n.user_id = p.user_id and n.purchase = p.purchase
       on conflict (user_id, store, environment, transaction_id, product_id) do nothing
-    $adopt$
+    $adopt$, v_before)
     using p_users, credits_private.now();
   exception
     when undefined_table then  -- the push has ended just now, with an account for everybody
