@@ -1,11 +1,12 @@
 -- adopt: what push would do with the tables that a database has already, before the first migration of a track.
 --
 -- One function for the length of a transaction, since there is no schema of ours yet. It reads catalogues and the host's
--- rows and changes nothing; a step comes with the statements that carry it out, around the first migration of its track.
+-- rows and changes nothing; a step comes with the statements that carry it out: ahead, one by one and without a
+-- transaction, so that an index of a big table makes nobody wait; then around the first migration of its track.
 -- Rows of the host are never written: what is in the way of the core moves to the schema credits_before as it is, and
 -- views there (balances, transactions, purchases) give the shapes of different apps one form, to open accounts from.
 create or replace function pg_temp.credits_plan(p_track text, p_names text[])
-  returns table (action text, object text, words text, remedy text, first text, afterwards text)
+  returns table (action text, object text, words text, remedy text, ahead text, first text, afterwards text)
   language plpgsql
   set search_path = ''
 as $plan$
@@ -35,6 +36,7 @@ declare
     comment on schema credits_before is 'Tables that were here before credits-db, as they were. Drop it when nobody needs them.';
   $$;
   v_move constant text := v_house || 'alter table %s set schema credits_before;';
+  v_index constant text := 'drop index concurrently if exists public.%1$I; create index concurrently %1$I on %2$s (%3$s)';
   v_note constant text := 'insert into credits_private.adopted_relations (relation) values (%L) on conflict do nothing;';
   v_no_ledger constant text := $$
     create view credits_before.transactions as
@@ -354,8 +356,32 @@ begin
           else ''
         end;
       first := format(v_note, object);
+      ahead := case v_name
+        when 'projects' then format(v_index, 'projects_user_id_created_at', object, 'user_id, created_at desc')
+        when 'project_layers' then format(v_index, 'project_layers_project_id_z_index', object, 'project_id, z_index')
+        when 'exports' then format(v_index, 'exports_project_id_created_at', object, 'project_id, created_at desc')
+      end;
+      if exists (
+        select
+        from pg_catalog.pg_index as i
+        where i.indrelid = object::regclass and i.indisvalid and i.indpred is null
+          and array(
+            select a.attname::text
+            from unnest(i.indkey) with ordinality as k (number, place)
+            join pg_catalog.pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.number
+            where k.place <= 2
+            order by k.place
+          ) = (case v_name
+            when 'projects' then array['user_id', 'created_at']
+            when 'project_layers' then array['project_id', 'z_index']
+            else array['project_id', 'created_at']
+          end)
+      ) or not v_columns ? (case v_name when 'project_layers' then 'z_index' else 'created_at' end) then
+        ahead := null;
+      end if;
       return next;
       first := null;
+      ahead := null;
       if exists (
         select
         from pg_catalog.pg_attribute as a
@@ -476,6 +502,14 @@ begin
       'select count(*), count(*) filter (where t.amount <> trunc(t.amount) or abs(t.amount) > 1000000000000) from %s as t', v_ledger
     ) into v_count, v_wrong;
     object := v_ledger;
+    if not exists (
+      select
+      from pg_catalog.pg_index as i
+      join pg_catalog.pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] and a.attname = 'user_id'
+      where i.indrelid = v_ledger::regclass and i.indisvalid and i.indpred is null
+    ) then
+      ahead := format(v_index, 'credits_before_user_id', v_ledger, 'user_id');
+    end if;
     if v_words_there is not null then
       action := 'refuse';
       words := format('Nobody knows what these words in its column type mean: %s.', v_words_there);
@@ -531,6 +565,7 @@ begin
     end if;
     return next;
     remedy := null;
+    ahead := null;
     first := null;
     afterwards := null;
   end if;
