@@ -2682,7 +2682,7 @@ create or replace function credits_private.adopt_accounts(p_users uuid[])
   set search_path = ''
 as $$
 declare
-  v_before constant pg_catalog.name := 'credits_before';
+  v_before constant pg_catalog.name := 'credits_before'::pg_catalog.name;
 begin
   if to_regclass('credits_before.balances') is null then
     return;
@@ -3142,7 +3142,7 @@ begin
       perform credits_private.repoint(v_table, v_column, 'auth.users'::pg_catalog.regclass);
     else
       for v_target in
-        select k.confrelid
+        select k.confrelid::pg_catalog.regclass
         from pg_catalog.pg_constraint as k
         join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and array[a.attnum] = k.conkey
         join pg_catalog.pg_attribute as b on b.attrelid = k.confrelid and array[b.attnum] = k.confkey
@@ -3219,7 +3219,7 @@ create or replace function credits_private.finish_adoption()
   set search_path = ''
 as $$
 declare
-  v_before constant pg_catalog.name := 'credits_before';
+  v_before constant pg_catalog.name := 'credits_before'::pg_catalog.name;
   v_constraint pg_catalog.record;
 begin
   for v_constraint in

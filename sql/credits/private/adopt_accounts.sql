@@ -13,7 +13,7 @@ create or replace function credits_private.adopt_accounts(p_users uuid[])
   set search_path = ''
 as $$
 declare
-  v_before constant pg_catalog.name := 'credits_before';
+  v_before constant pg_catalog.name := 'credits_before'::pg_catalog.name;
 begin
   if to_regclass('credits_before.balances') is null then
     return;

@@ -11,7 +11,7 @@ create or replace function credits_private.finish_adoption()
   set search_path = ''
 as $$
 declare
-  v_before constant pg_catalog.name := 'credits_before';
+  v_before constant pg_catalog.name := 'credits_before'::pg_catalog.name;
   v_constraint pg_catalog.record;
 begin
   for v_constraint in

@@ -30,7 +30,7 @@ begin
       perform credits_private.repoint(v_table, v_column, 'auth.users'::pg_catalog.regclass);
     else
       for v_target in
-        select k.confrelid
+        select k.confrelid::pg_catalog.regclass
         from pg_catalog.pg_constraint as k
         join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and array[a.attnum] = k.conkey
         join pg_catalog.pg_attribute as b on b.attrelid = k.confrelid and array[b.attnum] = k.confkey
