@@ -308,7 +308,9 @@ def test_a_sign_up_succeeds_whatever_becomes_of_its_bonus(races: Database) -> No
 
 def test_an_address_is_of_who_is_here(races: Database) -> None:
     with races.connect() as connection:
-        connection.execute("insert into auth.users (email, deleted_at) values ('ada@example.com', now())")
+        connection.execute(
+            "insert into auth.users (id, email, deleted_at) values (gen_random_uuid(), 'ada@example.com', now())"
+        )
         user = races.sign_up("Ada@example.com")
         found = connection.execute("select credits_private.find_addresses(array['ADA@example.com'])").fetchone()
         assert found == ({"ADA@example.com": [str(user)]},)
