@@ -1739,7 +1739,7 @@ revoke all on table credits_private.outbox from public, anon, authenticated, ser
 
 create table credits_private.closed_accounts (
   id uuid not null default gen_random_uuid(),
-  closed_at timestamptz not null,
+  closed_at date not null,
   credits_written_off bigint not null,
   constraint closed_accounts_pkey primary key (id)
 );
@@ -1749,9 +1749,9 @@ comment on table credits_private.closed_accounts is
 comment on column credits_private.closed_accounts.id is
   'A random id: closed_account_id of its totals and claims.';
 comment on column credits_private.closed_accounts.closed_at is
-  'When it was deleted: the month in which its credits were written off.';
+  'The day on which it was deleted and its credits were written off, in UTC.';
 comment on column credits_private.closed_accounts.credits_written_off is
-  'The balance that was given up, held credits included, as last posted; negative when a debt was.';
+  'The balance that was given up, held credits included; negative when a debt was.';
 
 revoke all on table credits_private.closed_accounts from public, anon, authenticated, service_role;
 -- end
@@ -1846,21 +1846,22 @@ revoke all on table credits_private.closed_sales from public, anon, authenticate
 -- from sql/credits/tables/closed_identities.sql
 -- closed_identities: who has left, as keyed hashes.
 --
--- The id of every deleted user, and the names that stores had for them (identity_hash). Asked when an account would be
--- opened and when a store's event names nobody who is here, so that nothing late brings somebody back.
+-- The id of every deleted user, their address, and the names that stores had for them (identity_hash). Asked when an
+-- account would be opened and when a store's event names nobody who is here, so that nothing late brings somebody back.
+-- A day and not an instant, or it would tell which row of closed_accounts is whose.
 
 create table credits_private.closed_identities (
   identity_hash bytea not null,
-  closed_at timestamptz not null,
+  closed_at date not null,
   constraint closed_identities_pkey primary key (identity_hash)
 );
 
 comment on table credits_private.closed_identities is
-  'Who has left: ids of users and names of customers, as keyed hashes.';
+  'Who has left: ids of users, addresses and names of customers, as keyed hashes.';
 comment on column credits_private.closed_identities.identity_hash is
-  'identity_hash of a user or a name.';
+  'identity_hash of a user, an address or a name.';
 comment on column credits_private.closed_identities.closed_at is
-  'When the account was deleted.';
+  'The day on which the account was deleted, in UTC.';
 
 revoke all on table credits_private.closed_identities from public, anon, authenticated, service_role;
 -- end
@@ -1873,7 +1874,7 @@ revoke all on table credits_private.closed_identities from public, anon, authent
 
 create table credits_private.bonus_claims (
   identity_hash bytea not null,
-  claimed_at timestamptz not null,
+  claimed_at date not null,
   constraint bonus_claims_pkey primary key (identity_hash)
 );
 
@@ -1882,7 +1883,7 @@ comment on table credits_private.bonus_claims is
 comment on column credits_private.bonus_claims.identity_hash is
   'identity_hash of an address or a phone number.';
 comment on column credits_private.bonus_claims.claimed_at is
-  'When it had the bonus.';
+  'The day on which it had the bonus, in UTC.';
 
 revoke all on table credits_private.bonus_claims from public, anon, authenticated, service_role;
 -- end
@@ -1907,7 +1908,7 @@ comment on table credits_private.personal_data is
 comment on column credits_private.personal_data.relation is
   'The table with its schema, for instance public.user_credits.';
 comment on column credits_private.personal_data.predicate is
-  'Which of its rows, as t, are of a user: SQL in which $1 is their id (uuid) and $2 their address in lowercase, or null.';
+  'Which of its rows, as t, are of a user: SQL in which $1 is their id (uuid) and $2 their address in lowercase, or null. A deletion waits for it, so an index should serve it.';
 comment on column credits_private.personal_data.concealed is
   'Columns that an export leaves out, as patterns of LIKE: secrets, and what is about others.';
 comment on column credits_private.personal_data.is_erased is
@@ -1932,19 +1933,29 @@ values
   ('credits_private.store_customers', 't.user_id = $1', '{}', true),
   (
     'credits_private.store_event_names',
-    't.name in ($1::pg_catalog.text, $2) or t.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)',
+    't.name = any (
+      array[$1::pg_catalog.text, $2] || array(select c.name from credits_private.store_customers as c where c.user_id = $1)
+    )',
     '{}', true
   ),
   (
     'credits_private.store_events',
-    't.user_id = $1 or t.user_id is null and (t.provider, t.event_id) in (
-      select n.provider, n.event_id
+    '(t.provider, t.event_id) in (
+      select e.provider, e.event_id
+      from credits_private.store_events as e
+      where e.user_id = $1
+      union
+      select e.provider, e.event_id
       from credits_private.store_event_names as n
-      where n.name in ($1::pg_catalog.text, $2) or n.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)
+      join credits_private.store_events as e on e.provider = n.provider and e.event_id = n.event_id
+      where e.user_id is null
+        and n.name = any (
+          array[$1::pg_catalog.text, $2] || array(select c.name from credits_private.store_customers as c where c.user_id = $1)
+        )
     )',
     '{}', false
   ),
-  ('credits_private.purchase_claims', '$1 in (t.user_id, t.entitled_user_id)', '{user_id,entitled_user_id}', false),
+  ('credits_private.purchase_claims', 't.user_id = $1 or t.entitled_user_id = $1', '{user_id,entitled_user_id}', false),
   (
     'credits_private.settings', 't.name = ''sandbox_users'' and $1::pg_catalog.text = any (string_to_array(t.value, '',''))', '{value}', false
   );
@@ -2246,8 +2257,9 @@ revoke all on function credits_private.identity_key() from public, anon, authent
 -- identity_hash: who somebody is, in a form that tells nobody.
 --
 -- HMAC-SHA256 under a secret that never leaves this database: without it an address cannot be guessed from its hash.
--- An address counts without its case, what stands behind a plus, and the dots that Gmail ignores; a phone number by
--- its digits. Whoever hashes many passes the key.
+-- An address counts without its case, its white space, what stands behind a plus, and the dots that Gmail ignores or
+-- that end a domain; a phone number by its digits, 00 in front being a plus. Other letters that mean the same (full
+-- width, composed or not) are the same. Whoever hashes many passes the key.
 
 create or replace function credits_private.identity_hash(
   p_kind text,
@@ -2263,16 +2275,19 @@ declare
   v_key pg_catalog.bytea[] := coalesce(p_key, credits_private.identity_key());
   v_value pg_catalog.text := p_value;
 begin
+  if p_kind in ('address', 'phone') and getdatabaseencoding() = 'UTF8' then
+    v_value := normalize(v_value, NFKC);
+  end if;
   if p_kind = 'address' then
-    v_value := lower(btrim(p_value));
+    v_value := rtrim(regexp_replace(lower(v_value), '[[:space:]]', '', 'g'), '.');
     if strpos(v_value, '+') > 0 then
-      v_value := regexp_replace(v_value, '\+[^@]*@', '@');
+      v_value := regexp_replace(v_value, '^(\+*[^@+]+)\+[^@]*@', '\1@');
     end if;
     if v_value like '%@gmail.com' or v_value like '%@googlemail.com' then
       v_value := replace(split_part(v_value, '@', 1), '.', '') || '@gmail.com';
     end if;
   elsif p_kind = 'phone' then
-    v_value := regexp_replace(p_value, '[^0-9]', '', 'g');
+    v_value := regexp_replace(regexp_replace(v_value, '[^0-9]', '', 'g'), '^00', '');
   end if;
   return case
     when v_value <> '' then sha256(v_key[2] || sha256(v_key[1] || convert_to(p_kind || ':' || v_value, 'UTF8')))
@@ -2339,7 +2354,7 @@ declare
   v_claimed bigint;
 begin
   insert into credits_private.bonus_claims (identity_hash, claimed_at)
-  select i.hash, credits_private.now()
+  select i.hash, (credits_private.now() at time zone 'UTC')::pg_catalog.date
   from unnest(v_hashes) as i (hash)
   order by i.hash
   on conflict (identity_hash) do nothing;
@@ -3029,7 +3044,7 @@ begin
   ),
   claimed as (
     insert into credits_private.bonus_claims (identity_hash, claimed_at)
-    select i.hash, v_now
+    select i.hash, (v_now at time zone 'UTC')::pg_catalog.date
     from identities as i
     where i.place = 1
     order by i.hash
@@ -4263,6 +4278,41 @@ comment on function credits_private.settle_due(uuid, integer) is
 revoke all on function credits_private.settle_due(uuid, integer) from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/settle_leaving.sql
+-- settle_leaving: writes what has fallen due for a user who is about to be deleted.
+--
+-- So that receipt, closed_accounts and the totals agree. Locks the balance; the caller has locked the user. What cannot
+-- be written does not stop a deletion.
+
+create or replace function credits_private.settle_leaving(p_user_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+begin
+  perform from public.user_credits as a where a.user_id = p_user_id for update;
+  if not found then
+    return;
+  end if;
+  begin
+    perform credits_private.settle_account(p_user_id);
+  exception
+    when others then
+      if sqlstate in ('40001', '40P01', '55P03') then
+        raise;
+      end if;
+      raise warning 'credits-db: what was due for a deleted account was not written (%: %)', sqlstate, sqlerrm;
+  end;
+end;
+$$;
+
+comment on function credits_private.settle_leaving(uuid) is
+  'Locks a balance that is about to go, and writes what is due for it; a warning where that cannot be.';
+
+revoke all on function credits_private.settle_leaving(uuid) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/settle_account.sql
 -- settle_account: the locked balance as it is now, with everything that has fallen due written.
 --
@@ -4479,7 +4529,7 @@ as $$
   from (
     select a.address, jsonb_agg(u.id order by u.id) as user_ids
     from (select distinct unnest(p_addresses) as address) as a
-    join auth.users as u on lower(u.email) = lower(a.address)
+    join auth.users as u on lower(u.email) = lower(a.address) and u.deleted_at is null
     group by a.address
   ) as f;
 $$;
@@ -5016,7 +5066,8 @@ revoke all on function credits_private.tell_holders(integer) from public, anon, 
 -- beside it came before or finds no account. (A transaction with two plain spends of one user looks at the user again,
 -- for the foreign key, and may so meet a deletion in a deadlock; Postgres ends one of the two.)
 -- Deleting the auth user does the rest: the balance goes by its foreign key, everything else with the balance, or by
--- close_account_on_deletion. The receipt counts what personal_data lists, so a host's tables are on it too.
+-- close_account_on_deletion. The receipt counts what personal_data lists, so a host's tables are on it too: one that
+-- cannot be counted is null there and a warning in the log, since no receipt is a reason not to delete.
 -- Called again it removes nothing and answers with a receipt of zeros.
 
 create or replace function credits_private.erase_account(p_user_id uuid)
@@ -5026,7 +5077,6 @@ create or replace function credits_private.erase_account(p_user_id uuid)
   set search_path = ''
 as $$
 declare
-  v_account public.user_credits;
   v_address pg_catalog.text;
   v_place credits_private.personal_data;
   v_count bigint;
@@ -5040,6 +5090,7 @@ begin
       hint = 'The user id is null: nobody is signed in.';
   end if;
   select lower(u.email) into v_address from auth.users as u where u.id = p_user_id for update;
+<<<<<<< HEAD
   if credits_private.credits_before(p_user_id) is not null then
     perform credits_private.lock_account(p_user_id);  -- what they had is written off, not forgotten
   end if;
@@ -5047,13 +5098,25 @@ begin
   if found then
     v_account := credits_private.read_account(p_user_id);
   end if;
+=======
+  perform credits_private.settle_leaving(p_user_id);
+  v_receipt.credits_written_off := coalesce(
+    (select a.credits_remaining from public.user_credits as a where a.user_id = p_user_id), 0
+  );
+>>>>>>> fixa
   v_receipt.removed := '{}';
   for v_place in
     select d.* from credits_private.personal_data as d where d.is_erased and to_regclass(d.relation) is not null
   loop
-    execute format('select count(*) from %s as t where %s', to_regclass(v_place.relation), v_place.predicate)
-    into v_count
-    using p_user_id, v_address;
+    begin
+      execute format('select count(*) from %s as t where %s', to_regclass(v_place.relation), v_place.predicate)
+      into v_count
+      using p_user_id, v_address;
+    exception
+      when others then
+        v_count := null;
+        raise warning 'credits-db: % is not on the receipt, see its row in personal_data (%: %)', v_place.relation, sqlstate, sqlerrm;
+    end;
     v_receipt.removed := v_receipt.removed || jsonb_build_object(v_place.relation, v_count);
   end loop;
   -- triggers of the host may fire on the way, and find their tables as they do elsewhere
@@ -5062,7 +5125,6 @@ begin
   perform set_config('search_path', '', true);
   v_receipt.user_id := p_user_id;
   v_receipt.deleted_at := credits_private.now();
-  v_receipt.credits_written_off := coalesce(v_account.credits_remaining, 0);
   return v_receipt;
 end;
 $$;
@@ -5098,7 +5160,11 @@ begin
       detail = '{}',
       hint = 'The user id is null: nobody is signed in.';
   end if;
-  select lower(u.email) into v_address from auth.users as u where u.id = p_user_id;
+  -- an address that was never confirmed may be somebody else's
+  select case when to_jsonb(u) ->> 'email_confirmed_at' is not null then lower(u.email) end
+  into v_address
+  from auth.users as u
+  where u.id = p_user_id;
   if not found then
     raise exception using
       errcode = 'PT404',
@@ -8118,10 +8184,10 @@ create or replace function credits_private.refund_purchase(
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid := (
-    credits_private.find_claim(lower(p_store), p_environment, array[p_transaction_id])
-  ).user_id;
-  v_claim credits_private.purchase_claims;
+  v_claim credits_private.purchase_claims := credits_private.find_claim(
+    lower(p_store), p_environment, array[p_transaction_id]
+  );
+  v_user_id pg_catalog.uuid := v_claim.user_id;
   v_known credits_private.purchase_facts;
   v_purchase public.purchase_transactions;
 begin
@@ -8138,6 +8204,13 @@ begin
       message = 'invalid_amount',
       detail = json_build_object('amount', p_credits),
       hint = 'An amount is a whole number of credits from 1 to 1000000000000.';
+  end if;
+  if v_claim.closed_account_id is not null then
+    raise exception using
+      errcode = 'PT410',
+      message = 'account_closed',
+      detail = '{}',
+      hint = 'This purchase is of an account that was deleted: nothing is left to take back.';
   end if;
   if v_user_id is null then
     raise exception using
@@ -8432,6 +8505,72 @@ comment on function credits_private.names_in(json) is
 revoke all on function credits_private.names_in(json) from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/names_others.sql
+-- names_others: does an event name anybody but a user who is leaving?
+--
+-- Somebody who is here, or is still to come: an id that no deleted user had, or a provider's name for another user. What
+-- an event does not name as a person does not count: every event of RevenueCat has a UUID, and so have devices. In an
+-- event that cannot be read yet, only who is here counts.
+
+create or replace function credits_private.names_others(
+  p_user_id uuid,
+  p_event credits_private.store_events,
+  p_key bytea[]
+)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_document pg_catalog.jsonb := credits_private.read_json(p_event.body);
+  v_fact credits_private.store_fact;
+  v_names pg_catalog.text[];
+begin
+  begin
+    v_fact := (
+      case p_event.provider
+        when 'stripe' then credits_private.read_stripe_event(v_document)
+        else credits_private.read_revenuecat_event(v_document)
+      end
+    )[1];
+    v_names := v_fact.names || v_fact.former_names;
+  exception
+    when others then
+      v_names := array(
+        select u.id::pg_catalog.text
+        from auth.users as u
+        where u.deleted_at is null and u.id = any (array(
+          select n.name::pg_catalog.uuid from unnest(credits_private.names_in(p_event.body)) as n (name) where n.name not like '%@%'
+        ))
+      );
+  end;
+  return exists (
+    select
+    from unnest(v_names) as n (name)
+    where case
+      when n.name like '________-____-____-____-____________'
+        then n.name <> '00000000-0000-0000-0000-000000000000' and not exists (
+          select
+          from credits_private.closed_identities as c
+          where c.identity_hash = credits_private.identity_hash('user', n.name, p_key)
+        )
+      else exists (
+        select
+        from credits_private.store_customers as c
+        where c.provider = p_event.provider and c.name = n.name and c.user_id <> p_user_id
+      )
+    end
+  );
+end;
+$$;
+
+comment on function credits_private.names_others(uuid, credits_private.store_events, bytea[]) is
+  'Whether an event names somebody who has not left, besides this user. The third argument is identity_key().';
+
+revoke all on function credits_private.names_others(uuid, credits_private.store_events, bytea[]) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/find_gone.sql
 -- find_gone: which of these names are of somebody who has left?
 --
@@ -8468,6 +8607,43 @@ comment on function credits_private.find_gone(text, text[]) is
   'Those of these names that a deleted account had.';
 
 revoke all on function credits_private.find_gone(text, text[]) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/find_gone_addresses.sql
+-- find_gone_addresses: which of these are addresses of somebody who has left, and of nobody who is here?
+--
+-- A late event is kept without them. That an event carries an address decides nothing else: anybody may pay with it.
+
+create or replace function credits_private.find_gone_addresses(p_names text[])
+  returns text[]
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_key pg_catalog.bytea[] := credits_private.identity_key();
+  v_gone pg_catalog.text[] := array(
+    select n.name
+    from unnest(p_names) as n (name)
+    join credits_private.closed_identities as c
+      on c.identity_hash = case when n.name like '%@%' then credits_private.identity_hash('address', n.name, v_key) end
+  );
+begin
+  if v_gone = '{}' then
+    return v_gone;  -- nearly always: auth.users need not be read
+  end if;
+  return array(
+    select n.name
+    from unnest(v_gone) as n (name)
+    where not exists (select from auth.users as u where lower(u.email) = n.name and u.deleted_at is null)
+  );
+end;
+$$;
+
+comment on function credits_private.find_gone_addresses(text[]) is
+  'Those of these names that are addresses, in lowercase, which only deleted users had.';
+
+revoke all on function credits_private.find_gone_addresses(text[]) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/scrub_body.sql
@@ -8512,9 +8688,10 @@ revoke all on function credits_private.scrub_body(json, text[]) from public, ano
 -- forget_user: no event names somebody who has left, and nothing late brings them back.
 --
 -- The end of every deletion, also of a user who never had an account. Their events keep their figures and lose their
--- bodies; so do events of nobody that carry their id, a name that a store had for them, or their address. What is
--- somebody else's, or may be, stays, with zeros where they were named. Comes after balance and claims: the order in
--- which an event is done.
+-- bodies; so do events of nobody that name them and have nothing left to do. What is somebody else's, or may be yet,
+-- stays, with zeros where they were named: a payment that waits is closed only where it names them, by their id or a
+-- name that a store had for them, and nobody else. An address proves nothing: anybody may pay with it, or have signed
+-- up with it. Comes after balance and claims: the order in which an event is done.
 
 create or replace function credits_private.forget_user(
   p_user_id uuid,
@@ -8534,16 +8711,20 @@ declare
     null
   );
   v_event pg_catalog.record;
+  v_is_named boolean;
 begin
   insert into credits_private.closed_identities (identity_hash, closed_at)
-  select i.hash, credits_private.now()
+  select i.hash, (credits_private.now() at time zone 'UTC')::pg_catalog.date
   from (
     select credits_private.identity_hash('user', v_id, v_key)
+    union
+    select credits_private.identity_hash('address', p_address, v_key)
     union
     select credits_private.identity_hash('name', c.provider || ':' || c.name, v_key)
     from credits_private.store_customers as c
     where c.user_id = p_user_id
   ) as i (hash)
+  where i.hash is not null
   order by i.hash
   on conflict (identity_hash) do nothing;
   for v_event in
@@ -8552,28 +8733,27 @@ begin
     select n.provider, n.event_id from credits_private.store_event_names as n where n.name = any (v_words)
     order by provider, event_id
   loop
+    v_is_named := exists (
+      select
+      from credits_private.store_event_names as n
+      left join credits_private.store_customers as c
+        on c.provider = n.provider and c.name = n.name and c.user_id = p_user_id
+      where n.provider = v_event.provider
+        and n.event_id = v_event.event_id
+        and (n.name = v_id or c.user_id is not null)
+    );
     update credits_private.store_events as e
     set
       body = credits_private.scrub_body(e.body, v_words),
-      retry_at = case when e.user_id is null then credits_private.now() else e.retry_at end
+      -- whose it is may have been the question
+      retry_at = case when v_is_named and e.state = 'parked' then credits_private.now() else e.retry_at end
     where e.provider = v_event.provider
       and e.event_id = v_event.event_id
       and e.user_id is distinct from p_user_id
       and (
         e.user_id is not null
-        or e.state in ('pending', 'parked', 'failed') and exists (
-          select
-          from credits_private.store_event_names as n
-          where n.provider = e.provider
-            and n.event_id = e.event_id
-            and n.name <> v_id
-            and exists (
-              select
-              from auth.users as u
-              where u.id = case when n.name like '________-____-____-____-____________' then n.name::pg_catalog.uuid end
-                and u.deleted_at is null
-            )
-        )
+        or e.state in ('pending', 'parked', 'failed')
+          and (not v_is_named or credits_private.names_others(p_user_id, e, v_key))
       );
     if found then
       delete from credits_private.store_event_names as n
@@ -8780,7 +8960,7 @@ revoke all on function credits_private.name_store_event(credits_private.store_ev
 -- The effect runs in a subtransaction: whatever goes wrong, a timeout included, undoes the effect and leaves an event that
 -- says why, for the next call or for maintenance. A deadlock is tried again at once. Only a serialization failure is
 -- raised, since a transaction that cannot see the present cannot put anything down either; the store sends again.
--- A body about people who have all left is not kept; of others, whoever has left is taken out.
+-- A body about people who have all left is not kept; of others, whoever has left is taken out, and their address.
 
 create or replace function credits_private.attempt_store_event(
   p_event credits_private.store_events,
@@ -8876,6 +9056,7 @@ begin
     v_event.body := null;
     return v_event;
   end if;
+  v_gone := v_gone || credits_private.find_gone_addresses(credits_private.names_in(v_event.body));
   if v_gone <> '{}' then
     -- stored before, or about to be
     update credits_private.store_events as e
@@ -8884,7 +9065,7 @@ begin
     v_event.body := credits_private.scrub_body(v_event.body, v_gone);
   end if;
   perform credits_private.name_store_event(
-    v_event, array(select n.name from unnest(v_names) as n (name) where n.name <> all (v_gone))
+    v_event, array(select n.name from unnest(v_names) as n (name) where n.name <> all (v_gone) and lower(n.name) <> all (v_gone))
   );
   return v_event;
 end;
@@ -10665,7 +10846,7 @@ end;
 $$;
 
 comment on function public.refund_purchase(text, text, text, bigint, text) is
-  'Take back the credits of a purchase: credits, or all of it for null, never more than it was worth. refund_id: the refund''s own name; again it changes nothing. Returns the purchase. Raises PT404 transaction_not_found, PT422 idempotency_key_reused, 22023 invalid_argument or invalid_amount.';
+  'Take back the credits of a purchase: credits, or all of it for null, never more than it was worth. refund_id: the refund''s own name; again it changes nothing. Returns the purchase. Raises PT404 transaction_not_found, PT410 account_closed, PT422 idempotency_key_reused, 22023 invalid_argument or invalid_amount.';
 
 revoke all on function public.refund_purchase(text, text, text, bigint, text) from public, anon, authenticated, service_role;
 grant execute on function public.refund_purchase(text, text, text, bigint, text) to service_role;
@@ -11272,7 +11453,7 @@ declare
   v_id pg_catalog.uuid;
 begin
   insert into credits_private.closed_accounts (closed_at, credits_written_off)
-  values (credits_private.now(), old.credits_remaining)
+  values ((credits_private.now() at time zone 'UTC')::pg_catalog.date, old.credits_remaining)
   returning id into v_id;
   perform credits_private.remove_ledger(old.user_id, v_id);
   perform credits_private.remove_lots(old.user_id);
