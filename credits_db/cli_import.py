@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -63,9 +65,9 @@ def import_balances(
     """Credit balances that users had somewhere else, from a CSV file.
 
     The first line names the columns: user (an id or an address; `address` will do as well), amount, expires_at, key.
-    The same file again credits nothing twice. A line without a key is known by what it says, and by how often the file
-    says so: where another file may say the same and mean more credits, give its lines keys. Exit code 1 when a line was
-    not credited.
+    The same file again credits nothing twice. A line without a key is known by what it means, however it is written,
+    and by how often the file says so: where another file may say the same and mean more credits, give its lines keys.
+    Exit code 1 when a line was not credited.
     """
     from credits_db import migrations
 
@@ -95,11 +97,25 @@ def _read(
         else:
             amount, expires_at, key = (row.get(name, "").strip() for name in ("amount", "expires_at", "key"))
             if not key:
-                seen[ids[0], amount, expires_at] += 1
-                content = json.dumps([amount, expires_at, seen[ids[0], amount, expires_at]])
+                meaning = ids[0], _amount(amount), _instant(expires_at)
+                seen[meaning] += 1
+                content = json.dumps([*meaning[1:], seen[meaning]])
                 key = f"import:{sha256(content.encode()).hexdigest()[:32]}"
             lines.append(Line(number, ids[0], amount, expires_at, key))
     return wrong, sorted(lines, key=lambda line: line.user_id)  # two imports lock balances in the same order
+
+
+def _amount(text: str) -> str:
+    """An amount in the one way to write it: 0100 means 100. What is none stays, and is refused later."""
+    return str(int(text)) if re.fullmatch("[0-9]{1,13}", text) else text
+
+
+def _instant(text: str) -> str:
+    """An end in the one way to write it, in UTC: a date is its midnight. What is none stays, and is refused later."""
+    with suppress(ValueError, OverflowError):
+        at = datetime.fromisoformat(text)
+        return (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
+    return text
 
 
 def _who(row: dict[str, str]) -> str:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -244,10 +244,11 @@ def test_the_app_track_is_pushed_and_its_files_are_removed_as_written(
     assert len(list((tmp_path / "supabase" / "migrations").glob("*_app_*.sql"))) == 3
     user, removed = empty.sign_up(), list[object]()
     with empty.connect() as owner:
-        owner.execute("insert into public.projects (user_id, source_image_path) values (%s, 'ada/cat.png')", [user])
+        for path in (f"{user}/cat.png", f"{uuid4()}/not-mine.png"):
+            owner.execute("insert into public.projects (user_id, source_image_path) values (%s, %s)", [user, path])
         owner.execute("delete from public.projects where user_id = %s", [user])
         exec(blocks("python", APP)[0], {"client": Client(owner), "remove": removed.append})
-        assert removed == ["ada/cat.png"]
+        assert removed == [f"{user}/cat.png"]
         assert Client(owner).claim_outbox() == []
 
 

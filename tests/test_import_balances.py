@@ -87,6 +87,22 @@ def test_a_file_is_credited_once_however_often_it_comes(imports: Import) -> None
     assert imports.says(f"{text}bob@example.com,5,2999-01-31T12:00:00+02:00,")["credited"] == 1, "a third is one more"
 
 
+def test_a_line_means_the_same_however_a_spreadsheet_has_written_it(imports: Import) -> None:
+    noon = ["2999-06-01T12:00:00Z", "2999-06-01 12:00Z", "2999-06-01T12:00:00.000+00", "2999-06-01T14:00:00+0200"]
+    for same in (
+        ["100,", "0100,", " 100 ,"],
+        ["100,2999-06-01", "100,2999-06-01T00:00:00Z", "0100,2999-06-01 00:00:00Z", "100,2999-06-01T00:00+00"],
+        [f"7,{at}" for at in [*noon, "2999-06-01T09:30:00.0-02:30"]],
+    ):
+        for number, line in enumerate(same):
+            said = imports.says(f"user,amount,expires_at\nada@example.com,{line}\n")
+            assert (said["credited"], said["replayed"]) == ((1, 0) if number == 0 else (0, 1)), line
+    both = imports.says(f"user,amount,expires_at\n{BOB},100,2999-06-01\n{BOB},0100,2999-06-01T00:00:00Z\n")
+    assert both["credited"] == 2, "twice in one file is two"
+    assert imports.says(f"user,amount,expires_at\n{BOB},100,2999-06-01T00:00:01Z\n")["credited"] == 1
+    assert len(imports.ledger()) == 6
+
+
 @pytest.mark.parametrize("column", ["user", "address"])
 def test_a_line_that_cannot_be_credited_says_why_and_the_others_are(imports: Import, column: str) -> None:
     for shared in ("Shared@example.com", "shared@EXAMPLE.com"):

@@ -454,6 +454,39 @@ values (
 on conflict (relation) do nothing;
 -- end
 
+-- from sql/app/tables/export_keys.sql
+-- export_keys: what an export was asked for under which key.
+--
+-- Written by create_export, in the transaction of the export, and by nobody else: a replay is compared with what was asked,
+-- not with a row that services work on. Outlives the export, so that its key says so; gone with the account
+-- (remove_projects).
+
+create table credits_private.export_keys (
+  user_id uuid,
+  idempotency_key text collate "C",
+  export_id uuid not null,
+  request jsonb not null,
+  primary key (user_id, idempotency_key)
+);
+
+comment on table credits_private.export_keys is
+  'What an export was asked for under which key.';
+comment on column credits_private.export_keys.user_id is
+  'Who asked.';
+comment on column credits_private.export_keys.idempotency_key is
+  'The caller''s name for the operation.';
+comment on column credits_private.export_keys.export_id is
+  'What was made; it may be deleted.';
+comment on column credits_private.export_keys.request is
+  'The project, type, options and layers that were asked for.';
+
+revoke all on table credits_private.export_keys from public, anon, authenticated, service_role;
+
+insert into credits_private.personal_data (relation, predicate)
+values ('credits_private.export_keys', 't.user_id = $1')
+on conflict (relation) do nothing;
+-- end
+
 -- from sql/app/tables/deleted_exports.sql
 -- deleted_exports: how many exports a user had that are gone, so that lifetime_exports does not shrink.
 --
@@ -478,10 +511,32 @@ values ('credits_private.deleted_exports', 't.user_id = $1')
 on conflict (relation) do nothing;
 -- end
 
+-- from sql/app/tables/deleted_projects.sql
+-- deleted_projects: whose the projects were that this transaction has deleted. Empty again when it ends.
+--
+-- When a deletion comes to layers and exports by a cascade, their project is gone, and they do not know whose it was:
+-- remove_files of projects, which comes before, notes it here for theirs and for count_exports.
+
+create table credits_private.deleted_projects (
+  id uuid primary key,
+  user_id uuid not null
+);
+
+comment on table credits_private.deleted_projects is
+  'Whose the projects were that this transaction has deleted; empty again when it ends.';
+comment on column credits_private.deleted_projects.id is
+  'The project.';
+comment on column credits_private.deleted_projects.user_id is
+  'Whose it was.';
+
+revoke all on table credits_private.deleted_projects from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/app/private/create_export.sql
 -- create_export: the engine of consume_credit_and_create_export, an export and its payment in one transaction.
 --
--- Lock, look for the key, decide: as everywhere. Whoever holds the entitlement of the setting export_entitlement pays
+-- Lock, look for the key, decide: as everywhere. What a key means is what was asked for under it (export_keys), whatever
+-- services did with the export since; that of a deleted export stays used. Whoever holds the entitlement of the setting export_entitlement pays
 -- nothing; everybody else one credit, whose ledger row has the same key and names the export. If the export cannot be
 -- inserted (a trigger of the host's refuses it, or swallows it), the credit is not taken. The project is locked against
 -- its deletion. The row is filled by assignment, which also fits an adopted table whose type is an enum.
@@ -502,6 +557,8 @@ as $$
 declare
   v_new public.exports;
   v_export public.exports;
+  v_key credits_private.export_keys;
+  v_request pg_catalog.jsonb;
   v_seq bigint;
 begin
   perform credits_private.check_entry(1, null, '{}', p_idempotency_key);
@@ -534,26 +591,32 @@ begin
   end if;
 
   perform credits_private.lock_account(p_user_id);
-  v_new.project_id := p_project_id;
-  v_new.type := p_type;
-  v_new.options := p_options;
-  v_new.layer_ids := p_layer_ids;
-  select e.* into v_export
-  from public.exports as e
-  where e.user_id = p_user_id and e.idempotency_key = p_idempotency_key;
-  if found then
-    if (v_export.project_id, v_export.type, v_export.options, v_export.layer_ids)
-      is distinct from (v_new.project_id, v_new.type, v_new.options, v_new.layer_ids)
-    then
-      perform credits_private.refuse_key(p_idempotency_key, v_export.seq);
+  v_request := jsonb_build_object(
+    'project_id', p_project_id, 'type', p_type, 'options', p_options, 'layer_ids', p_layer_ids
+  );
+  select k.* into v_key
+  from credits_private.export_keys as k
+  where k.user_id = p_user_id and k.idempotency_key = p_idempotency_key;
+  if v_key.request = v_request then
+    select e.* into v_export from public.exports as e where e.id = v_key.export_id;
+    if found then
+      return v_export;
     end if;
-    return v_export;
   end if;
   select t.seq into v_seq
   from public.credit_transactions as t
   where t.user_id = p_user_id and t.idempotency_key = p_idempotency_key;
-  if v_seq is not null or exists (
+  if v_key.request = v_request then
+    raise exception using
+      errcode = 'PT422',
+      message = 'idempotency_key_reused',
+      detail = json_build_object('idempotency_key', p_idempotency_key, 'seq', v_seq),
+      hint = 'The export of this key was deleted since: use a new key for another, which is paid for again.';
+  end if;
+  if v_key.request is not null or v_seq is not null or exists (
     select from public.credit_holds as h where h.user_id = p_user_id and h.idempotency_key = p_idempotency_key
+  ) or exists (
+    select from public.exports as e where e.user_id = p_user_id and e.idempotency_key = p_idempotency_key
   ) then
     perform credits_private.refuse_key(p_idempotency_key, v_seq);
   end if;
@@ -579,6 +642,10 @@ begin
   end if;
 
   v_new.id := gen_random_uuid();
+  v_new.project_id := p_project_id;
+  v_new.type := p_type;
+  v_new.options := p_options;
+  v_new.layer_ids := p_layer_ids;
   v_new.paid_by := 'entitlement';
   if not credits_private.read_entitlement(
     p_user_id,
@@ -597,6 +664,10 @@ begin
     v_new.seq
   )
   returning e.* into strict v_export;
+  if p_idempotency_key is not null then
+    insert into credits_private.export_keys (user_id, idempotency_key, export_id, request)
+    values (p_user_id, p_idempotency_key, v_export.id, v_request);
+  end if;
   return v_export;
 end;
 $$;
@@ -923,12 +994,44 @@ revoke all on function public.get_user_stats_for(uuid) from public, anon, authen
 grant execute on function public.get_user_stats_for(uuid) to service_role;
 -- end
 
+-- from sql/app/triggers/forget_project.sql
+-- forget_project: what was noted of a deleted project is gone before anybody else can see it.
+
+create or replace function credits_private.forget_project()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+begin
+  delete from credits_private.deleted_projects as d where d.id = new.id;
+  return null;
+end;
+$$;
+
+comment on function credits_private.forget_project() is
+  'Trigger on deleted_projects, at the end of the transaction: removes the note.';
+
+revoke all on function credits_private.forget_project() from public, anon, authenticated, service_role;
+
+create constraint trigger forget_project
+  after insert on credits_private.deleted_projects
+  deferrable initially deferred
+  for each row
+  execute function credits_private.forget_project();
+
+comment on trigger forget_project on credits_private.deleted_projects is
+  'A note lasts as long as the transaction.';
+-- end
+
 -- from sql/app/triggers/remove_files.sql
--- remove_files: what lies in storage for a row that was deleted is queued for removal, in the same transaction.
+-- remove_files: what lies in storage for rows that were deleted is queued for removal, in the same transaction.
 --
--- Whatever deletes the row: its user, a cascade, a deletion of the account. The trigger says which columns are paths. The
--- items name nobody, and a path that waits already is not queued again. No object in storage has a longer name than
--- 1024 bytes. After the deletion, because a trigger of the host's may call it off.
+-- Whatever deletes them: the user, a cascade, a deletion of the account; a statement at a time, and only what is really
+-- gone. The trigger says which columns are paths. No object in storage has a longer name than 1024 bytes. A path that
+-- waits already gets a new id, so that whoever was at work on it does not acknowledge this removal with that one. The item
+-- says whose project it was, for a worker to compare. When a cascade comes to layers and exports, their projects are gone:
+-- the trigger of projects, which comes before, has noted their users (deleted_projects).
 
 create or replace function credits_private.remove_files()
   returns trigger
@@ -937,51 +1040,135 @@ create or replace function credits_private.remove_files()
   set search_path = ''
 as $$
 declare
-  v_row pg_catalog.jsonb := to_jsonb(old);
-  v_now pg_catalog.timestamptz := credits_private.now();
+  v_project pg_catalog.text := case when tg_relid = 'public.projects'::regclass then 'id' else 'project_id' end::pg_catalog.text;
 begin
-  insert into credits_private.outbox (kind, payload, created_at, claimable_at)
-  select distinct 'remove_file', jsonb_build_object('path', v_row ->> a.name), v_now, v_now
-  from unnest(tg_argv) as a (name)
-  where octet_length(v_row ->> a.name) between 1 and 1024
-  on conflict do nothing;
+  if tg_relid = 'public.projects'::regclass then
+    execute
+      $sql$
+        insert into credits_private.deleted_projects (id, user_id)
+        select d.id, d.user_id
+        from deleted as d
+        where d.user_id is not null
+        on conflict (id) do update set user_id = excluded.user_id
+      $sql$;
+  end if;
+  execute format(
+    $sql$
+      insert into credits_private.outbox as o (kind, payload, created_at, claimable_at)
+      select distinct on (f.path)
+        'remove_file', jsonb_build_object('path', f.path, 'owner', coalesce(p.user_id, n.user_id)), $1, $1
+      from deleted as d
+      cross join unnest(array[%s]) as f (path)
+      left join public.projects as p on p.id = d.%I
+      left join credits_private.deleted_projects as n on n.id = d.%2$I
+      where octet_length(f.path) between 1 and 1024
+      order by f.path, starts_with(f.path, coalesce(p.user_id, n.user_id) || '/') is true desc, n.user_id
+      on conflict ((payload ->> 'path')) where kind = 'remove_file' do update
+      set id = gen_random_uuid(),
+        -- whose folder it lies in has the say
+        payload = case
+          when starts_with(o.payload ->> 'path', o.payload ->> 'owner' || '/') then o.payload else excluded.payload
+        end,
+        attempts = 0,
+        created_at = excluded.created_at,
+        claimable_at = excluded.claimable_at
+    $sql$,
+    (select string_agg(format('d.%I::pg_catalog.text', a.name), ', ') from unnest(tg_argv) as a (name)),
+    v_project
+  )
+  using credits_private.now();
   return null;
 end;
 $$;
 
 comment on function credits_private.remove_files() is
-  'Trigger after delete: queues the files that the row named, in the columns that the trigger names.';
+  'Trigger after delete, once a statement: queues the files that the rows named, in the columns that the trigger names.';
 
 revoke all on function credits_private.remove_files() from public, anon, authenticated, service_role;
 
 create or replace trigger remove_files
   after delete on public.projects
-  for each row
+  referencing old table as deleted
+  for each statement
   execute function credits_private.remove_files('source_image_path', 'manifest_path', 'thumbnail_path');
 
 create or replace trigger remove_files
   after delete on public.project_layers
-  for each row
+  referencing old table as deleted
+  for each statement
   execute function credits_private.remove_files('png_path');
 
 create or replace trigger remove_files
   after delete on public.exports
-  for each row
+  referencing old table as deleted
+  for each statement
   execute function credits_private.remove_files('asset_path');
 
 comment on trigger remove_files on public.projects is
-  'The files of a project go after it.';
+  'The files of projects go after them.';
 comment on trigger remove_files on public.project_layers is
-  'The picture of a layer goes after it.';
+  'The pictures of layers go after them.';
 comment on trigger remove_files on public.exports is
-  'What came of an export goes after it.';
+  'What came of exports goes after them.';
+-- end
+
+-- from sql/app/triggers/keep_files.sql
+-- keep_files: a path that a row is given is not removed any more, if it still waits for that.
+--
+-- Who uploads under a name that was just deleted (ada/avatar.png) would else lose what is new. What a worker has claimed
+-- already may be gone all the same: a name of its own for each upload is safer.
+
+create or replace function credits_private.keep_files()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_row pg_catalog.jsonb := to_jsonb(new);
+begin
+  delete from credits_private.outbox as o
+  where o.kind = 'remove_file' and o.payload ->> 'path' = any (array(select v_row ->> a.name from unnest(tg_argv) as a (name)));
+  return null;
+end;
+$$;
+
+comment on function credits_private.keep_files() is
+  'Trigger after insert or update: takes the files that the row names out of the queue, in the columns that the trigger names.';
+
+revoke all on function credits_private.keep_files() from public, anon, authenticated, service_role;
+
+create or replace trigger keep_files
+  after insert or update of source_image_path, manifest_path, thumbnail_path on public.projects
+  for each row
+  when (coalesce(new.source_image_path, new.manifest_path, new.thumbnail_path) is not null)
+  execute function credits_private.keep_files('source_image_path', 'manifest_path', 'thumbnail_path');
+
+create or replace trigger keep_files
+  after insert or update of png_path on public.project_layers
+  for each row
+  when (new.png_path is not null)
+  execute function credits_private.keep_files('png_path');
+
+create or replace trigger keep_files
+  after insert or update of asset_path on public.exports
+  for each row
+  when (new.asset_path is not null)
+  execute function credits_private.keep_files('asset_path');
+
+comment on trigger keep_files on public.projects is
+  'What a project names is not removed.';
+comment on trigger keep_files on public.project_layers is
+  'What a layer names is not removed.';
+comment on trigger keep_files on public.exports is
+  'What an export names is not removed.';
 -- end
 
 -- from sql/app/triggers/count_exports.sql
 -- count_exports: exports that are deleted still count in lifetime_exports.
 --
--- A project counts its exports before it goes, since they go with it and no longer know whose they were; an export that
--- is deleted by itself counts for the user of its project. Nothing is counted for a user who is gone: the counter would
+-- For the user of their project, a statement at a time, and only those that are really gone. Where the project went
+-- first, remove_files has noted its user. Nothing is counted for a user who is gone: the counter would
 -- outlive them. For that the user is shared, so that one who is just going waits (or, having come first, meets this in a
 -- deadlock; Postgres ends one of the two).
 
@@ -991,47 +1178,44 @@ create or replace function credits_private.count_exports()
   security definer
   set search_path = ''
 as $$
-declare
-  v_user pg_catalog.uuid;
-  v_count bigint := 1::bigint;
 begin
-  if tg_when = 'BEFORE' then
-    v_user := old.user_id;
-    select count(*) into v_count from public.exports as e where e.project_id = old.id;
-  else
-    select p.user_id into v_user from public.projects as p where p.id = old.project_id;
-  end if;
-  if v_count > 0 then
-    perform from auth.users as u where u.id = v_user for key share;
-    if found then
-      insert into credits_private.deleted_exports as d (user_id, count)
-      values (v_user, v_count)
-      on conflict (user_id) do update set count = d.count + excluded.count;
-    end if;
-  end if;
-  return old;
+  with counted as (
+    select coalesce(p.user_id, n.user_id) as user_id, count(*) as count
+    from deleted as d
+    left join public.projects as p on p.id = d.project_id
+    left join credits_private.deleted_projects as n on n.id = d.project_id
+    group by 1
+  ),
+  there as (
+    select u.id
+    from auth.users as u
+    where u.id in (select c.user_id from counted as c)
+    order by u.id
+    for key share
+  )
+  insert into credits_private.deleted_exports as e (user_id, count)
+  select c.user_id, c.count
+  from counted as c
+  join there as t on t.id = c.user_id
+  order by c.user_id
+  on conflict (user_id) do update set count = e.count + excluded.count;
+  return null;
 end;
 $$;
 
 comment on function credits_private.count_exports() is
-  'Trigger on exports after, and on projects before a deletion: counts the exports that go, for the user of the project.';
+  'Trigger on exports after a deletion, once a statement: counts the exports that went, for the users of their projects.';
 
 revoke all on function credits_private.count_exports() from public, anon, authenticated, service_role;
 
 create or replace trigger count_exports
-  before delete on public.projects
-  for each row
-  execute function credits_private.count_exports();
-
-create or replace trigger count_exports
   after delete on public.exports
-  for each row
+  referencing old table as deleted
+  for each statement
   execute function credits_private.count_exports();
 
-comment on trigger count_exports on public.projects is
-  'The exports of a project are counted before they go with it.';
 comment on trigger count_exports on public.exports is
-  'An export that goes by itself is counted.';
+  'Exports that go are counted.';
 -- end
 
 -- check: every table of the app has row level security

@@ -105,6 +105,7 @@ begin
     delete from public.profiles as p where p.id = old.id;
   end if;
   delete from credits_private.deleted_exports as d where d.user_id = old.id;
+  delete from credits_private.export_keys as k where k.user_id = old.id;
   -- of a project that a service has given to somebody else
   update public.exports as e
   set user_id = null
@@ -151,7 +152,8 @@ $$;
 -- Policies of projects, layers and exports: users do what their grants say with what is theirs, services do everything.
 --
 -- A project cannot be given to somebody else, nor a layer to somebody else's project. What a user says was uploaded
--- lies in their own folder, since the file goes with the project: nobody removes what is not theirs.
+-- lies in their own folder, since the file goes with the project: nobody removes what is not theirs, on no way round
+-- that a worker could read into a path (.., %2e, a backslash), and no folder.
 
 do $$
 begin
@@ -170,7 +172,8 @@ begin
         user_id = (select auth.uid())
         and (
           source_image_path is null
-          or starts_with(source_image_path, (select auth.uid())::text || '/') and source_image_path !~ '/[.]{1,2}(/|$)'
+          or starts_with(source_image_path, (select auth.uid())::text || '/')
+          and source_image_path !~ '/[.]{1,2}(/|$)|[%\\]|/$'
         )
       );
 

@@ -413,7 +413,7 @@ comment on column public.outbox_item.kind is
 comment on column public.outbox_item.user_id is
   'Whom it is about; null for a file to remove.';
 comment on column public.outbox_item.payload is
-  'low_balance: {"credits_remaining": 2, "alert_below": 5, "seq": 7}, the balance after the spend of ledger row seq. remove_file: {"path": "ada/cat.png"}, which no row names any more.';
+  'low_balance: {"credits_remaining": 2, "alert_below": 5, "seq": 7}, the balance after the spend of ledger row seq. remove_file: {"path": "ada/cat.png", "owner": "..."}, the file of a deleted row, and the id of the user whose project it was, or null.';
 comment on column public.outbox_item.attempts is
   'How often it was claimed, this time included.';
 comment on column public.outbox_item.created_at is

@@ -12,7 +12,9 @@
 \ir tables/projects.sql
 \ir tables/project_layers.sql
 \ir tables/exports.sql
+\ir tables/export_keys.sql
 \ir tables/deleted_exports.sql
+\ir tables/deleted_projects.sql
 
 \ir private/create_export.sql
 \ir private/read_stats.sql
@@ -25,7 +27,9 @@
 \ir rpc/get_user_stats.sql
 \ir rpc/get_user_stats_for.sql
 
+\ir triggers/forget_project.sql
 \ir triggers/remove_files.sql
+\ir triggers/keep_files.sql
 \ir triggers/count_exports.sql
 
 \ir references/profiles.sql

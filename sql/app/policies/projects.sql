@@ -1,7 +1,8 @@
 -- Policies of projects, layers and exports: users do what their grants say with what is theirs, services do everything.
 --
 -- A project cannot be given to somebody else, nor a layer to somebody else's project. What a user says was uploaded
--- lies in their own folder, since the file goes with the project: nobody removes what is not theirs.
+-- lies in their own folder, since the file goes with the project: nobody removes what is not theirs, on no way round
+-- that a worker could read into a path (.., %2e, a backslash), and no folder.
 
 do $$
 begin
@@ -20,7 +21,8 @@ begin
         user_id = (select auth.uid())
         and (
           source_image_path is null
-          or starts_with(source_image_path, (select auth.uid())::text || '/') and source_image_path !~ '/[.]{1,2}(/|$)'
+          or starts_with(source_image_path, (select auth.uid())::text || '/')
+          and source_image_path !~ '/[.]{1,2}(/|$)|[%\\]|/$'
         )
       );
 

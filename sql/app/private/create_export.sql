@@ -1,6 +1,7 @@
 -- create_export: the engine of consume_credit_and_create_export, an export and its payment in one transaction.
 --
--- Lock, look for the key, decide: as everywhere. Whoever holds the entitlement of the setting export_entitlement pays
+-- Lock, look for the key, decide: as everywhere. What a key means is what was asked for under it (export_keys), whatever
+-- services did with the export since; that of a deleted export stays used. Whoever holds the entitlement of the setting export_entitlement pays
 -- nothing; everybody else one credit, whose ledger row has the same key and names the export. If the export cannot be
 -- inserted (a trigger of the host's refuses it, or swallows it), the credit is not taken. The project is locked against
 -- its deletion. The row is filled by assignment, which also fits an adopted table whose type is an enum.
@@ -21,6 +22,8 @@ as $$
 declare
   v_new public.exports;
   v_export public.exports;
+  v_key credits_private.export_keys;
+  v_request pg_catalog.jsonb;
   v_seq bigint;
 begin
   perform credits_private.check_entry(1, null, '{}', p_idempotency_key);
@@ -53,26 +56,32 @@ begin
   end if;
 
   perform credits_private.lock_account(p_user_id);
-  v_new.project_id := p_project_id;
-  v_new.type := p_type;
-  v_new.options := p_options;
-  v_new.layer_ids := p_layer_ids;
-  select e.* into v_export
-  from public.exports as e
-  where e.user_id = p_user_id and e.idempotency_key = p_idempotency_key;
-  if found then
-    if (v_export.project_id, v_export.type, v_export.options, v_export.layer_ids)
-      is distinct from (v_new.project_id, v_new.type, v_new.options, v_new.layer_ids)
-    then
-      perform credits_private.refuse_key(p_idempotency_key, v_export.seq);
+  v_request := jsonb_build_object(
+    'project_id', p_project_id, 'type', p_type, 'options', p_options, 'layer_ids', p_layer_ids
+  );
+  select k.* into v_key
+  from credits_private.export_keys as k
+  where k.user_id = p_user_id and k.idempotency_key = p_idempotency_key;
+  if v_key.request = v_request then
+    select e.* into v_export from public.exports as e where e.id = v_key.export_id;
+    if found then
+      return v_export;
     end if;
-    return v_export;
   end if;
   select t.seq into v_seq
   from public.credit_transactions as t
   where t.user_id = p_user_id and t.idempotency_key = p_idempotency_key;
-  if v_seq is not null or exists (
+  if v_key.request = v_request then
+    raise exception using
+      errcode = 'PT422',
+      message = 'idempotency_key_reused',
+      detail = json_build_object('idempotency_key', p_idempotency_key, 'seq', v_seq),
+      hint = 'The export of this key was deleted since: use a new key for another, which is paid for again.';
+  end if;
+  if v_key.request is not null or v_seq is not null or exists (
     select from public.credit_holds as h where h.user_id = p_user_id and h.idempotency_key = p_idempotency_key
+  ) or exists (
+    select from public.exports as e where e.user_id = p_user_id and e.idempotency_key = p_idempotency_key
   ) then
     perform credits_private.refuse_key(p_idempotency_key, v_seq);
   end if;
@@ -98,6 +107,10 @@ begin
   end if;
 
   v_new.id := gen_random_uuid();
+  v_new.project_id := p_project_id;
+  v_new.type := p_type;
+  v_new.options := p_options;
+  v_new.layer_ids := p_layer_ids;
   v_new.paid_by := 'entitlement';
   if not credits_private.read_entitlement(
     p_user_id,
@@ -116,6 +129,10 @@ begin
     v_new.seq
   )
   returning e.* into strict v_export;
+  if p_idempotency_key is not null then
+    insert into credits_private.export_keys (user_id, idempotency_key, export_id, request)
+    values (p_user_id, p_idempotency_key, v_export.id, v_request);
+  end if;
   return v_export;
 end;
 $$;

@@ -1,7 +1,7 @@
 -- count_exports: exports that are deleted still count in lifetime_exports.
 --
--- A project counts its exports before it goes, since they go with it and no longer know whose they were; an export that
--- is deleted by itself counts for the user of its project. Nothing is counted for a user who is gone: the counter would
+-- For the user of their project, a statement at a time, and only those that are really gone. Where the project went
+-- first, remove_files has noted its user. Nothing is counted for a user who is gone: the counter would
 -- outlive them. For that the user is shared, so that one who is just going waits (or, having come first, meets this in a
 -- deadlock; Postgres ends one of the two).
 
@@ -11,44 +11,41 @@ create or replace function credits_private.count_exports()
   security definer
   set search_path = ''
 as $$
-declare
-  v_user pg_catalog.uuid;
-  v_count bigint := 1::bigint;
 begin
-  if tg_when = 'BEFORE' then
-    v_user := old.user_id;
-    select count(*) into v_count from public.exports as e where e.project_id = old.id;
-  else
-    select p.user_id into v_user from public.projects as p where p.id = old.project_id;
-  end if;
-  if v_count > 0 then
-    perform from auth.users as u where u.id = v_user for key share;
-    if found then
-      insert into credits_private.deleted_exports as d (user_id, count)
-      values (v_user, v_count)
-      on conflict (user_id) do update set count = d.count + excluded.count;
-    end if;
-  end if;
-  return old;
+  with counted as (
+    select coalesce(p.user_id, n.user_id) as user_id, count(*) as count
+    from deleted as d
+    left join public.projects as p on p.id = d.project_id
+    left join credits_private.deleted_projects as n on n.id = d.project_id
+    group by 1
+  ),
+  there as (
+    select u.id
+    from auth.users as u
+    where u.id in (select c.user_id from counted as c)
+    order by u.id
+    for key share
+  )
+  insert into credits_private.deleted_exports as e (user_id, count)
+  select c.user_id, c.count
+  from counted as c
+  join there as t on t.id = c.user_id
+  order by c.user_id
+  on conflict (user_id) do update set count = e.count + excluded.count;
+  return null;
 end;
 $$;
 
 comment on function credits_private.count_exports() is
-  'Trigger on exports after, and on projects before a deletion: counts the exports that go, for the user of the project.';
+  'Trigger on exports after a deletion, once a statement: counts the exports that went, for the users of their projects.';
 
 revoke all on function credits_private.count_exports() from public, anon, authenticated, service_role;
 
 create or replace trigger count_exports
-  before delete on public.projects
-  for each row
-  execute function credits_private.count_exports();
-
-create or replace trigger count_exports
   after delete on public.exports
-  for each row
+  referencing old table as deleted
+  for each statement
   execute function credits_private.count_exports();
 
-comment on trigger count_exports on public.projects is
-  'The exports of a project are counted before they go with it.';
 comment on trigger count_exports on public.exports is
-  'An export that goes by itself is counted.';
+  'Exports that go are counted.';

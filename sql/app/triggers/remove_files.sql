@@ -1,8 +1,10 @@
--- remove_files: what lies in storage for a row that was deleted is queued for removal, in the same transaction.
+-- remove_files: what lies in storage for rows that were deleted is queued for removal, in the same transaction.
 --
--- Whatever deletes the row: its user, a cascade, a deletion of the account. The trigger says which columns are paths. The
--- items name nobody, and a path that waits already is not queued again. No object in storage has a longer name than
--- 1024 bytes. After the deletion, because a trigger of the host's may call it off.
+-- Whatever deletes them: the user, a cascade, a deletion of the account; a statement at a time, and only what is really
+-- gone. The trigger says which columns are paths. No object in storage has a longer name than 1024 bytes. A path that
+-- waits already gets a new id, so that whoever was at work on it does not acknowledge this removal with that one. The item
+-- says whose project it was, for a worker to compare. When a cascade comes to layers and exports, their projects are gone:
+-- the trigger of projects, which comes before, has noted their users (deleted_projects).
 
 create or replace function credits_private.remove_files()
   returns trigger
@@ -11,41 +13,73 @@ create or replace function credits_private.remove_files()
   set search_path = ''
 as $$
 declare
-  v_row pg_catalog.jsonb := to_jsonb(old);
-  v_now pg_catalog.timestamptz := credits_private.now();
+  v_project pg_catalog.text := case when tg_relid = 'public.projects'::regclass then 'id' else 'project_id' end::pg_catalog.text;
 begin
-  insert into credits_private.outbox (kind, payload, created_at, claimable_at)
-  select distinct 'remove_file', jsonb_build_object('path', v_row ->> a.name), v_now, v_now
-  from unnest(tg_argv) as a (name)
-  where octet_length(v_row ->> a.name) between 1 and 1024
-  on conflict do nothing;
+  if tg_relid = 'public.projects'::regclass then
+    execute
+      $sql$
+        insert into credits_private.deleted_projects (id, user_id)
+        select d.id, d.user_id
+        from deleted as d
+        where d.user_id is not null
+        on conflict (id) do update set user_id = excluded.user_id
+      $sql$;
+  end if;
+  execute format(
+    $sql$
+      insert into credits_private.outbox as o (kind, payload, created_at, claimable_at)
+      select distinct on (f.path)
+        'remove_file', jsonb_build_object('path', f.path, 'owner', coalesce(p.user_id, n.user_id)), $1, $1
+      from deleted as d
+      cross join unnest(array[%s]) as f (path)
+      left join public.projects as p on p.id = d.%I
+      left join credits_private.deleted_projects as n on n.id = d.%2$I
+      where octet_length(f.path) between 1 and 1024
+      order by f.path, starts_with(f.path, coalesce(p.user_id, n.user_id) || '/') is true desc, n.user_id
+      on conflict ((payload ->> 'path')) where kind = 'remove_file' do update
+      set id = gen_random_uuid(),
+        -- whose folder it lies in has the say
+        payload = case
+          when starts_with(o.payload ->> 'path', o.payload ->> 'owner' || '/') then o.payload else excluded.payload
+        end,
+        attempts = 0,
+        created_at = excluded.created_at,
+        claimable_at = excluded.claimable_at
+    $sql$,
+    (select string_agg(format('d.%I::pg_catalog.text', a.name), ', ') from unnest(tg_argv) as a (name)),
+    v_project
+  )
+  using credits_private.now();
   return null;
 end;
 $$;
 
 comment on function credits_private.remove_files() is
-  'Trigger after delete: queues the files that the row named, in the columns that the trigger names.';
+  'Trigger after delete, once a statement: queues the files that the rows named, in the columns that the trigger names.';
 
 revoke all on function credits_private.remove_files() from public, anon, authenticated, service_role;
 
 create or replace trigger remove_files
   after delete on public.projects
-  for each row
+  referencing old table as deleted
+  for each statement
   execute function credits_private.remove_files('source_image_path', 'manifest_path', 'thumbnail_path');
 
 create or replace trigger remove_files
   after delete on public.project_layers
-  for each row
+  referencing old table as deleted
+  for each statement
   execute function credits_private.remove_files('png_path');
 
 create or replace trigger remove_files
   after delete on public.exports
-  for each row
+  referencing old table as deleted
+  for each statement
   execute function credits_private.remove_files('asset_path');
 
 comment on trigger remove_files on public.projects is
-  'The files of a project go after it.';
+  'The files of projects go after them.';
 comment on trigger remove_files on public.project_layers is
-  'The picture of a layer goes after it.';
+  'The pictures of layers go after them.';
 comment on trigger remove_files on public.exports is
-  'What came of an export goes after it.';
+  'What came of exports goes after them.';

@@ -9,10 +9,10 @@ select format('ada00000-0000-4000-8000-00000000000%s', n)::uuid, format('ada%s@e
 insert into auth.users (id, email) values ('bea00000-0000-4000-8000-000000000000', 'bea@example.com');
 insert into public.projects (user_id, source_image_path) select u.id, u.id || '/cat.png' from auth.users as u, generate_series(1, 2);
 insert into public.project_layers (project_id, png_path) select p.id, p.user_id || '/layer.png' from public.projects as p;
-select public.consume_credit_and_create_export_for(p.user_id, p.id, 'png') from public.projects as p;
+select public.consume_credit_and_create_export_for(p.user_id, p.id, 'png', idempotency_key => p.id::text) from public.projects as p;
 delete from public.projects where id in (select distinct on (user_id) id from public.projects order by user_id, id);
 
--- rows that mention a word, but for the queue of files
+-- rows that mention a word, but for the queue of files and the notes that end with the transaction
 create function pg_temp.mentions(word text)
   returns setof text
   language plpgsql
@@ -26,7 +26,7 @@ begin
     from pg_catalog.pg_class as c
     where c.relnamespace in ('public'::regnamespace, 'credits_private'::regnamespace)
       and c.relkind in ('r', 'p')
-      and c.oid <> 'credits_private.outbox'::regclass
+      and c.relname not in ('outbox', 'deleted_projects')
   loop
     execute format('select exists (select from %s as t where t::text ilike %L)', v_table, '%' || word || '%') into v_found;
     if v_found then
@@ -52,6 +52,8 @@ select is_empty(
     select from public.projects where user_id = 'ada00000-0000-4000-8000-000000000003'
     union all
     select from credits_private.deleted_exports where user_id = 'ada00000-0000-4000-8000-000000000003'
+    union all
+    select from credits_private.export_keys where user_id = 'ada00000-0000-4000-8000-000000000003'
   $$,
   'Who is soft-deleted has no row in the app.'
 );

@@ -2,7 +2,7 @@
 -- another export, a plain spend, a hold, or an export that was deleted since.
 
 begin;
-select plan(17);
+select plan(21);
 
 insert into auth.users (id, email)
 values
@@ -27,6 +27,8 @@ as $$
 $$;
 create temp table first as select pg_temp.make('k', array['c0000000-0000-4000-8000-000000000000']::uuid[]) as id;
 update public.exports set status = 'done', asset_path = 'a.png';
+-- a worker may change what it likes
+update public.exports set options = options || '{"w": 1}', type = 'image/png', layer_ids = null;
 create temp table before as select a.*, (select count(*) from public.exports) from public.user_credits as a;
 
 select is(pg_temp.make('k', array['c0000000-0000-4000-8000-000000000000']::uuid[], options => '{"a": 1.0}'), (select id from first), 'The same key is the same export.');
@@ -55,10 +57,41 @@ select public.grant_entitlement_for('ada00000-0000-4000-8000-000000000000', 'pro
 select throws_ok($$ select pg_temp.make('spent') $$, 'PT422', 'idempotency_key_reused', 'Not for a Pro either, who writes no ledger row.');
 select throws_ok($$ select pg_temp.make('held') $$, 'PT422', 'idempotency_key_reused', 'Nor that of a hold, for a Pro.');
 
+select pg_temp.make('included');
 delete from public.exports;
-select throws_ok(
-  $$ select pg_temp.make('k', array['c0000000-0000-4000-8000-000000000000']::uuid[]) $$,
-  'PT422', 'idempotency_key_reused', 'The key of a deleted export stays used.'
+create function pg_temp.hint_of(statement text)
+  returns text
+  language plpgsql
+as $$
+declare
+  v_hint text;
+begin
+  execute statement;
+  return 'none';
+exception
+  when sqlstate 'PT422' then
+    get stacked diagnostics v_hint = pg_exception_hint;
+    return v_hint;
+end;
+$$;
+select is(
+  starts_with(pg_temp.hint_of($$ select pg_temp.make('k', array['c0000000-0000-4000-8000-000000000000']::uuid[]) $$), 'The export of this key was deleted'), true,
+  'The key of a deleted export stays used, and says so.'
+);
+select is(
+  starts_with(pg_temp.hint_of($$ select pg_temp.make('included') $$), 'The export of this key was deleted'), true,
+  'Also one that cost nothing.'
+);
+select is(
+  starts_with(pg_temp.hint_of($$ select pg_temp.make('k') $$), 'This key already names another operation'), true,
+  'Another meaning is told as such.'
+);
+insert into public.exports (user_id, project_id, type, idempotency_key)
+values ('ada00000-0000-4000-8000-000000000000', 'b0000000-0000-4000-8000-000000000000', 'png', 'by a service');
+select throws_ok($$ select pg_temp.make('by a service') $$, 'PT422', 'idempotency_key_reused', 'A key that a service has used is no other''s.');
+select is_empty(
+  $$ select from credits_private.export_keys where user_id = 'ada00000-0000-4000-8000-000000000000' and idempotency_key not in ('k', 'included') $$,
+  'What was refused leaves nothing.'
 );
 select isnt(pg_temp.make(null), pg_temp.make(null), 'Without a key each call is an export of its own.');
 select lives_ok(

@@ -2,7 +2,7 @@
 -- their own, as in a table that was adopted.
 
 begin;
-select plan(10);
+select plan(12);
 
 insert into auth.users (id, email, created_at)
 values
@@ -24,6 +24,15 @@ delete from public.exports where type = 'old' and project_id = 'b0000000-0000-40
 select results_eq('select * from stats', 'values (3::bigint, 4::bigint, 6::bigint, 40, 0::bigint)', 'One without a user, too.');
 delete from public.projects where id <> 'b0000000-0000-4000-8000-000000000003';
 select results_eq('select * from stats', 'values (1::bigint, 2::bigint, 6::bigint, 40, 0::bigint)', 'So do those that went with their projects.');
+create function pg_temp.keep() returns trigger language plpgsql as 'begin return null; end';
+create trigger z_host before delete on public.projects for each row execute function pg_temp.keep();
+delete from public.projects where true;
+select results_eq('select * from stats', 'values (1::bigint, 2::bigint, 6::bigint, 40, 0::bigint)', 'A deletion that is called off counts nothing.');
+drop trigger z_host on public.projects;
+create trigger z_host before delete on public.exports for each row execute function pg_temp.keep();
+delete from public.exports where true;
+select results_eq('select * from stats', 'values (1::bigint, 2::bigint, 6::bigint, 40, 0::bigint)', 'Nor that of an export.');
+drop trigger z_host on public.exports;
 select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 5, expires_at => clock_timestamp() + interval '1 hour');
 select is((select credits from stats), 5::bigint, 'Credits are the balance.');
 

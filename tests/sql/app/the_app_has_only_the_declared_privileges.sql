@@ -8,7 +8,7 @@ create role nobody_in_particular nologin;
 create temp table ours as
 select c.oid, c.relname::text collate "default" as name
 from pg_catalog.pg_class as c
-where c.oid = any (array['public.profiles', 'public.users', 'public.projects', 'public.project_layers', 'public.exports', 'credits_private.deleted_exports']::regclass[]);
+where c.oid = any (array['public.profiles', 'public.users', 'public.projects', 'public.project_layers', 'public.exports', 'credits_private.deleted_exports', 'credits_private.deleted_projects', 'credits_private.export_keys']::regclass[]);
 create temp table roles as
 select r.oid, r.rolname::text collate "default" as role
 from pg_catalog.pg_roles as r
@@ -126,7 +126,7 @@ select is_empty(
     select o.name
     from ours as o
     join pg_catalog.pg_class as c on c.oid = o.oid
-    where o.name <> 'deleted_exports'
+    where o.name not in ('deleted_exports', 'deleted_projects', 'export_keys')
       and not (c.relrowsecurity or c.relkind = 'v' and 'security_invoker=true' = any (c.reloptions))
   $$,
   'Whoever reads is told only of what the policies allow.'
@@ -151,10 +151,10 @@ select results_eq(
   'Every reference takes its rows along.'
 );
 select results_eq(
-  'select relation from credits_private.personal_data where relation ~ ''profiles|project|exports'' order by 1',
+  'select relation from credits_private.personal_data where relation ~ ''profiles|project|export'' order by 1',
   $$
     values
-      ('credits_private.deleted_exports'), ('public.exports'), ('public.profiles'), ('public.project_layers'), ('public.projects')
+      ('credits_private.deleted_exports'), ('credits_private.export_keys'), ('public.exports'), ('public.profiles'), ('public.project_layers'), ('public.projects')
   $$,
   'Every table that names users is classified.'
 );

@@ -3,7 +3,7 @@
 -- who takes the credit. Paths in storage are written by services, but for one's own upload.
 
 begin;
-select plan(38);
+select plan(42);
 
 insert into auth.users (id, email)
 values
@@ -63,6 +63,10 @@ from (
     ($$ select * from credits_private.deleted_exports $$, 'Counters are not for her.'),
     ($$ insert into public.projects (user_id, source_image_path) values ('ada00000-0000-4000-8000-000000000000', 'bea00000-0000-4000-8000-000000000000/cat.png') $$, 'She names no file of Bea''s.'),
     ($$ insert into public.projects (user_id, source_image_path) values ('ada00000-0000-4000-8000-000000000000', 'ada00000-0000-4000-8000-000000000000/../bea00000-0000-4000-8000-000000000000/cat.png') $$, 'On no way round.'),
+    ($$ insert into public.projects (user_id, source_image_path) values ('ada00000-0000-4000-8000-000000000000', 'ada00000-0000-4000-8000-000000000000/%2e%2e/bea00000-0000-4000-8000-000000000000/cat.png') $$, 'Not one that a URL hides.'),
+    ($$ insert into public.projects (user_id, source_image_path) values ('ada00000-0000-4000-8000-000000000000', 'ada00000-0000-4000-8000-000000000000/..\bea00000-0000-4000-8000-000000000000\cat.png') $$, 'Nor one of another system.'),
+    ($$ insert into public.projects (user_id, source_image_path) values ('ada00000-0000-4000-8000-000000000000', 'ada00000-0000-4000-8000-000000000000/') $$, 'No folder of all that is hers.'),
+    ($$ insert into public.projects (user_id, source_image_path) values ('ada00000-0000-4000-8000-000000000000', 'ada00000-0000-4000-8000-000000000000/cats/') $$, 'Nor another folder.'),
     ($$ insert into public.projects (user_id, thumbnail_path) values ('ada00000-0000-4000-8000-000000000000', 'ada00000-0000-4000-8000-000000000000/cat.png') $$, 'Other paths are written by services.'),
     ($$ update public.projects set source_image_path = 'bea00000-0000-4000-8000-000000000000/cat.png' where true $$, 'And stay as they were.'),
     ($$ insert into public.project_layers (project_id, png_path) values ('b0000000-0000-4000-8000-000000000000', 'a.png') $$, 'Those of layers, too.'),
