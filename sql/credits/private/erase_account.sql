@@ -28,20 +28,13 @@ begin
       hint = 'The user id is null: nobody is signed in.';
   end if;
   select lower(u.email) into v_address from auth.users as u where u.id = p_user_id for update;
-<<<<<<< HEAD
   if credits_private.credits_before(p_user_id) is not null then
     perform credits_private.lock_account(p_user_id);  -- what they had is written off, not forgotten
   end if;
-  perform from public.user_credits as a where a.user_id = p_user_id for update;
-  if found then
-    v_account := credits_private.read_account(p_user_id);
-  end if;
-=======
   perform credits_private.settle_leaving(p_user_id);
   v_receipt.credits_written_off := coalesce(
     (select a.credits_remaining from public.user_credits as a where a.user_id = p_user_id), 0
   );
->>>>>>> fixa
   v_receipt.removed := '{}';
   for v_place in
     select d.* from credits_private.personal_data as d where d.is_erased and to_regclass(d.relation) is not null
