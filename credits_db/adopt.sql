@@ -1,11 +1,12 @@
 -- adopt: what push would do with the tables that a database has already, before the first migration of a track.
 --
 -- One function for the length of a transaction, since there is no schema of ours yet. It reads catalogues and the host's
--- rows and changes nothing; a step comes with the statements that carry it out, around the first migration of its track.
+-- rows and changes nothing; a step comes with the statements that carry it out: ahead, one by one and without a
+-- transaction, so that an index of a big table makes nobody wait; then around the first migration of its track.
 -- Rows of the host are never written: what is in the way of the core moves to the schema credits_before as it is, and
 -- views there (balances, transactions, purchases) give the shapes of different apps one form, to open accounts from.
 create or replace function pg_temp.credits_plan(p_track text, p_names text[])
-  returns table (action text, object text, words text, remedy text, first text, afterwards text)
+  returns table (action text, object text, words text, remedy text, ahead text, first text, afterwards text)
   language plpgsql
   set search_path = ''
 as $plan$
@@ -14,6 +15,13 @@ declare
   v_app constant text[] := array['profiles', 'projects', 'project_layers', 'exports'];
   v_numbers constant text := '^(smallint|integer|bigint|numeric.*)$';
   v_times constant text := '^(timestamp|date)';
+  -- a time without a zone is taken for UTC
+  v_instant constant text := $$
+    case
+      when pg_typeof(%1$s) = 'timestamptz'::regtype then %1$s::timestamptz
+      else (%1$s::text)::timestamp at time zone 'UTC'
+    end
+  $$;
   -- the words of ledgers: what they mean here, and the sign that they are stored with
   v_words constant text := $$
     values
@@ -22,7 +30,13 @@ declare
       ('refund', 'refund', 1), ('monthlybonus', 'monthly_bonus', 1), ('monthly_bonus', 'monthly_bonus', 1),
       ('bonus', 'bonus', 1), ('signup_bonus', 'signup_bonus', 1), ('admin_adjustment', 'admin_adjustment', 0)
   $$;
-  v_move constant text := 'create schema if not exists credits_before; alter table %s set schema credits_before;';
+  v_house constant text := $$
+    create schema if not exists credits_before;
+    revoke all on schema credits_before from public, anon, authenticated, service_role;
+    comment on schema credits_before is 'Tables that were here before credits-db, as they were. Drop it when nobody needs them.';
+  $$;
+  v_move constant text := v_house || 'alter table %s set schema credits_before;';
+  v_index constant text := 'drop index concurrently if exists public.%1$I; create index concurrently %1$I on %2$s (%3$s)';
   v_note constant text := 'insert into credits_private.adopted_relations (relation) values (%L) on conflict do nothing;';
   v_no_ledger constant text := $$
     create view credits_before.transactions as
@@ -56,6 +70,7 @@ declare
   v_twice bigint;
   v_strangers bigint;
   v_sum numeric;
+  v_kind text;
   v_other record;
 begin
   select coalesce(jsonb_object_agg(c.relname, jsonb_build_object('kind', c.relkind, 'columns', a.columns)), '{}')
@@ -133,6 +148,88 @@ begin
     return;
   end if;
   for v_other in
+    select c.relname as name
+    from pg_catalog.pg_class as c
+    where c.relnamespace = 'public'::regnamespace
+      and c.relname = any (case when p_track = 'app' then v_app else v_core end)
+      and (c.relkind = 'p' or exists (select from pg_catalog.pg_inherits as i where c.oid in (i.inhparent, i.inhrelid)))
+  loop
+    action := 'refuse';
+    object := 'public.' || v_other.name;
+    words := 'It is partitioned, or has children.';
+    remedy := format('alter table public.%I rename to %I;', v_other.name, v_other.name || '_before');
+    return next;
+  end loop;
+  for v_other in
+    select c.relname as name
+    from pg_catalog.pg_class as c
+    where p_track = 'app'
+      and c.relnamespace = 'public'::regnamespace
+      and c.relname = any (v_app)
+      and c.relkind = 'r'
+      and not exists (
+        select
+        from pg_catalog.pg_index as i
+        join pg_catalog.pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] and a.attname = 'id'
+        where i.indrelid = c.oid and i.indisunique and i.indnkeyatts = 1 and i.indpred is null and i.indisvalid
+      )
+  loop
+    action := 'refuse';
+    object := 'public.' || v_other.name;
+    words := 'Its id is not unique.';
+    remedy := format('alter table public.%I add primary key (id);', v_other.name);
+    return next;
+  end loop;
+  for v_other in
+    select t.tgname as name, t.tgrelid::regclass::text as table_name
+    from pg_catalog.pg_trigger as t
+    join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+    where not t.tgisinternal
+      and p.pronamespace <> coalesce(to_regnamespace('credits_private'), 0)
+      and (
+        t.tgrelid = 'auth.users'::regclass
+          and t.tgname in ('open_account_on_signup', 'close_account_on_deletion', 'write_profile', 'remove_projects')
+        or p_track = 'app'
+          and t.tgrelid in (select to_regclass('public.' || c.name) from unnest(v_app) as c (name))
+          and t.tgname in ('remove_files', 'count_exports', 'touch')
+      )
+  loop
+    action := 'refuse';
+    object := v_other.table_name;
+    words := format('Its trigger %I has the name of one of ours.', v_other.name);
+    remedy := format('alter trigger %I on %s rename to %I;', v_other.name, v_other.table_name, v_other.name || '_before');
+    return next;
+  end loop;
+  for v_other in
+    select c.relname as name
+    from pg_catalog.pg_class as c
+    where p_track <> 'app'
+      and c.relnamespace = to_regnamespace('credits_before')
+      and c.relkind in ('r', 'p', 'v')
+      and c.relname = any (v_core || array['balances', 'transactions', 'purchases'])
+  loop
+    action := 'refuse';
+    object := 'credits_before.' || v_other.name;
+    words := 'It is left from an earlier push.';
+    remedy := 'alter schema credits_before rename to credits_before_that;';
+    return next;
+  end loop;
+  for v_other in
+    select a.attname as name
+    from pg_catalog.pg_attribute as a
+    where p_track = 'app'
+      and a.attrelid = to_regclass('public.exports')
+      and a.attnum > 0 and not a.attisdropped
+      and a.attnotnull and not a.atthasdef and a.attidentity = ''
+      and a.attname not in ('id', 'project_id', 'type', 'options', 'user_id', 'layer_ids', 'idempotency_key', 'paid_by', 'seq')
+  loop
+    action := 'refuse';
+    object := 'public.exports';
+    words := format('Its column %I must be filled, and an export for a credit does not know with what.', v_other.name);
+    remedy := format('alter table public.exports alter column %I set default ...;', v_other.name);
+    return next;
+  end loop;
+  for v_other in
     select k.conrelid::regclass::text as table_name, k.conname, k.confrelid::regclass::text as target
     from pg_catalog.pg_constraint as k
     where p_track <> 'app'
@@ -183,7 +280,13 @@ begin
   remedy := null;
 
   if p_track = 'app' then
-    if to_regprocedure('public.credits(public.profiles)') is not null then
+    if exists (
+      select
+      from pg_catalog.pg_proc as p
+      join pg_catalog.pg_class as c on c.reltype = p.proargtypes[0]
+      where p.proname = 'credits' and p.pronamespace = 'public'::regnamespace and p.pronargs = 1
+        and c.oid = to_regclass('public.profiles')
+    ) then
       action := 'refuse';
       object := 'public.credits(public.profiles)';
       words := 'There is a function of this name, which would be a computed field of profiles.';
@@ -196,7 +299,7 @@ begin
       v_columns := v_tables -> v_name -> 'columns';
       object := 'public.' || v_name;
       -- what the functions of the track read and write must have the type that they expect
-      select string_agg(format('%s is %s and must be %s', w.column_name, v_columns ->> w.column_name, w.type), ', ')
+      select string_agg(format('%s is %s and must be %s', w.column_name, coalesce(v_columns ->> w.column_name, 'missing'), w.type), ', ')
       into words
       from (
         values
@@ -206,12 +309,15 @@ begin
           ('project_layers', 'id', 'uuid'), ('project_layers', 'project_id', 'uuid'), ('project_layers', 'png_path', 'text'),
           ('exports', 'id', 'uuid'), ('exports', 'project_id', 'uuid'), ('exports', 'type', 'text'),
           ('exports', 'options', 'jsonb'), ('exports', 'asset_path', 'text'), ('exports', 'user_id', 'uuid'),
+          ('projects', 'updated_at', 'timestamp with time zone'), ('project_layers', 'created_at', 'timestamp with time zone'),
+          ('exports', 'updated_at', 'timestamp with time zone'), ('profiles', 'updated_at', 'timestamp with time zone'),
           ('exports', 'layer_ids', 'uuid[]'), ('exports', 'idempotency_key', 'text'), ('exports', 'seq', 'bigint')
       ) as w (table_name, column_name, type)
       where w.table_name = v_name
         and (v_columns ? w.column_name or w.column_name in ('id', 'user_id', 'project_id') and w.table_name <> 'exports')
         and coalesce(v_columns ->> w.column_name, 'missing') <> w.type
-        and not (w.type = 'text' and v_columns ->> w.column_name ~ '^character varying');
+        and not (w.type = 'text' and v_columns ->> w.column_name ~ '^character varying')
+        and not (w.type = 'timestamp with time zone' and v_columns ->> w.column_name ~ v_times);
       if words is null and v_name = 'profiles' and v_columns ? 'user_id' then
         words := 'It has a user_id, so its id is not that of the user';
       elsif words is null and v_name = 'projects' then
@@ -250,8 +356,32 @@ begin
           else ''
         end;
       first := format(v_note, object);
+      ahead := case v_name
+        when 'projects' then format(v_index, 'projects_user_id_created_at', object, 'user_id, created_at desc')
+        when 'project_layers' then format(v_index, 'project_layers_project_id_z_index', object, 'project_id, z_index')
+        when 'exports' then format(v_index, 'exports_project_id_created_at', object, 'project_id, created_at desc')
+      end;
+      if exists (
+        select
+        from pg_catalog.pg_index as i
+        where i.indrelid = object::regclass and i.indisvalid and i.indpred is null
+          and array(
+            select a.attname::text
+            from unnest(i.indkey) with ordinality as k (number, place)
+            join pg_catalog.pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.number
+            where k.place <= 2
+            order by k.place
+          ) = (case v_name
+            when 'projects' then array['user_id', 'created_at']
+            when 'project_layers' then array['project_id', 'z_index']
+            else array['project_id', 'created_at']
+          end)
+      ) or not v_columns ? (case v_name when 'project_layers' then 'z_index' else 'created_at' end) then
+        ahead := null;
+      end if;
       return next;
       first := null;
+      ahead := null;
       if exists (
         select
         from pg_catalog.pg_attribute as a
@@ -345,12 +475,12 @@ begin
     end if;
   end if;
   if v_ledger is not null then
-    v_at := case
-      when v_columns ->> 'created_at' ~ v_times and v_columns ->> 'timestamp' ~ v_times then 'coalesce(t."timestamp", t.created_at)'
-      when v_columns ->> 'created_at' ~ v_times then 't.created_at'
-      when v_columns ->> 'timestamp' ~ v_times then 't."timestamp"'
-      else 'null'
-    end;
+    v_at := format('coalesce(%s)', concat_ws(
+      ', ',
+      case when v_columns ->> 'timestamp' ~ v_times then format(v_instant, 't."timestamp"') end,
+      case when v_columns ->> 'created_at' ~ v_times then format(v_instant, 't.created_at') end,
+      'null::timestamptz'
+    ));
     v_key := case
       when exists (
         select
@@ -372,6 +502,14 @@ begin
       'select count(*), count(*) filter (where t.amount <> trunc(t.amount) or abs(t.amount) > 1000000000000) from %s as t', v_ledger
     ) into v_count, v_wrong;
     object := v_ledger;
+    if not exists (
+      select
+      from pg_catalog.pg_index as i
+      join pg_catalog.pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] and a.attname = 'user_id'
+      where i.indrelid = v_ledger::regclass and i.indisvalid and i.indpred is null
+    ) then
+      ahead := format(v_index, 'credits_before_user_id', v_ledger, 'user_id');
+    end if;
     if v_words_there is not null then
       action := 'refuse';
       words := format('Nobody knows what these words in its column type mean: %s.', v_words_there);
@@ -387,17 +525,17 @@ begin
       action := 'adopt';
       words := format('%s rows become the ledger''s past', v_count)
         || case when v_ledger = 'public.transactions' then '; the table stays as it is.' else '; the table moves to credits_before, as it is.' end;
+      first := v_house;
       if v_ledger = 'public.credit_transactions' then
         first := format(v_move, 'public.credit_transactions');
         v_ledger := 'credits_before.credit_transactions';
       end if;
       afterwards := format(v_note, v_ledger) || format(
         $$
-          create schema if not exists credits_before;
           create view credits_before.transactions as
           select
             t.user_id,
-            (%1$s)::timestamptz as at,
+            %1$s as at,
             left((%2$s)::text, 200) as id,
             case when k.sign > 0 and t.amount < 0 then 'admin_adjustment' else k.type end::public.credit_transaction_type as type,
             (case k.sign when -1 then -abs(t.amount) else t.amount end)::bigint as amount,
@@ -427,6 +565,7 @@ begin
     end if;
     return next;
     remedy := null;
+    ahead := null;
     first := null;
     afterwards := null;
   end if;
@@ -490,8 +629,8 @@ begin
         $$,
         concat_ws(
           ', ',
-          case when v_columns ->> 'verified_at' ~ v_times then 'p.verified_at' end,
-          case when v_columns ->> 'created_at' ~ v_times then 'p.created_at' end,
+          case when v_columns ->> 'verified_at' ~ v_times then format(v_instant, 'p.verified_at') end,
+          case when v_columns ->> 'created_at' ~ v_times then format(v_instant, 'p.created_at') end,
           'null::timestamptz'
         ),
         case
@@ -501,11 +640,11 @@ begin
         case when v_columns ->> 'amount' ~ v_numbers then 'greatest(coalesce(p.amount, 0), 0)::bigint' else '0::bigint' end,
         case when v_columns ->> 'price_cents' ~ v_numbers then 'p.price_cents::bigint' else 'null::bigint' end,
         case when v_columns ? 'currency' then 'nullif(upper(btrim(p.currency::text)), '''')' else 'null::text' end,
-        case when v_columns ->> 'verified_at' ~ v_times then 'p.verified_at::timestamptz' else 'null::timestamptz' end,
+        case when v_columns ->> 'verified_at' ~ v_times then format(v_instant, 'p.verified_at') else 'null::timestamptz' end,
         concat_ws(
           ', ',
-          case when v_columns ->> 'created_at' ~ v_times then 'p.created_at' end,
-          case when v_columns ->> 'verified_at' ~ v_times then 'p.verified_at' end,
+          case when v_columns ->> 'created_at' ~ v_times then format(v_instant, 'p.created_at') end,
+          case when v_columns ->> 'verified_at' ~ v_times then format(v_instant, 'p.verified_at') end,
           'null::timestamptz'
         ),
         case when v_columns ->> 'revenuecat_json' in ('jsonb', 'json') then 'p.revenuecat_json::jsonb' else 'null::jsonb' end
@@ -543,7 +682,7 @@ begin
       $$
         select
           count(*),
-          coalesce(sum(%1$s), 0),
+          coalesce(sum(%1$s) filter (where u.id is not null), 0),
           count(*) filter (where %1$s <> trunc(%1$s) or abs(%1$s) > 1000000000000),
           count(%2$s) - count(distinct %2$s),
           count(*) filter (where u.id is null)
@@ -567,9 +706,11 @@ begin
       remedy := format('select %s, count(*) from %s as b group by 1 having count(*) > 1;', v_key, v_balances);
     else
       action := 'adopt';
-      words := format('%s balances, %s credits in all, are taken over, and nobody of these gets a signup bonus', v_count, v_sum)
+      words := format(
+        '%s balances, %s credits in all, are taken over, and nobody of these gets a signup bonus', v_count - v_strangers, v_sum
+      )
         || case when v_balances = 'public.user_credits' then '; the table moves to credits_before, as it is.' else '; the table stays as it is.' end
-        || case when v_strangers > 0 then format(' %s of them belong to nobody who is here and are left.', v_strangers) else '' end
+        || case when v_strangers > 0 then format(' %s more are of nobody who is here and are left.', v_strangers) else '' end
         || case
           when v_columns ? 'monthly_bonus_credits' then ' Monthly bonuses are granted by set_recurring_grant from now on.'
           else ''
@@ -578,12 +719,13 @@ begin
         first := format(v_move, 'public.user_credits');
         v_balances := 'credits_before.user_credits';
       end if;
-      afterwards := format(v_note, v_balances) || 'create schema if not exists credits_before;'
+      v_kind := case v_balances when 'credits_before.user_credits' then 'view' else 'table' end;
+      afterwards := format(v_note, v_balances)
         || case when v_ledger is null then v_no_ledger else '' end
         || case when v_sales is null then v_no_sales else '' end
         || format(
         $$
-          create view credits_before.balances as
+          create %8$s credits_before.balances as
           select
             %1$s as user_id,
             coalesce(%2$s, 0)::bigint as credits,
@@ -592,13 +734,19 @@ begin
             (%5$s)::timestamptz as last_bonus_date,
             (%6$s)::timestamptz as last_purchase_at
           from %7$s as b
+          where %1$s is not null;
+          revoke all on credits_before.balances from public, anon, authenticated, service_role;
         $$,
         v_key, v_balance, v_total,
-        case when v_columns ->> 'created_at' ~ v_times then 'b.created_at' else 'null' end,
-        case when v_columns ->> 'last_bonus_date' ~ v_times then 'b.last_bonus_date' else 'null' end,
-        case when v_columns ->> 'last_purchase_at' ~ v_times then 'b.last_purchase_at' else 'null' end,
-        v_balances
-      );
+        case when v_columns ->> 'created_at' ~ v_times then format(v_instant, 'b.created_at') else 'null::timestamptz' end,
+        case when v_columns ->> 'last_bonus_date' ~ v_times then format(v_instant, 'b.last_bonus_date') else 'null::timestamptz' end,
+        case when v_columns ->> 'last_purchase_at' ~ v_times then format(v_instant, 'b.last_purchase_at') else 'null::timestamptz' end,
+        v_balances, v_kind
+      ) || case
+        -- the app of before goes on writing it: what counts is this instant
+        when v_kind = 'table' then 'create unique index on credits_before.balances (user_id);'
+        else ''
+      end;
     end if;
     return next;
   elsif v_ledger is not null then

@@ -186,6 +186,25 @@ def as_the_user(connection: Connection, client: Client, people: People) -> None:
         say(f"   update user_credits: [yellow]{refusal.diag.message_primary}[/]")
 
 
+def export(connection: Connection, client: Client, people: People) -> None:
+    """The app track joins: an export costs Ada a credit, the same key again nothing, and a Pro nothing at all"""
+    migrations.push(connection, more=["app"], report=lambda migration: say(f"   [green]✓[/] {migration.id}"))
+    query = "insert into projects (user_id, source_image_path) values (%s, 'ada/cat.png') returning id"
+    row = connection.execute(query, [people["ada"]]).fetchone()
+    assert row is not None
+    ada = client.as_user(people["ada"])
+
+    def ask(type: str, key: str) -> None:
+        made = ada.consume_credit_and_create_export(row[0], type, idempotency_key=key)
+        left = client.get_user_credits_for(people["ada"]).credits_available
+        say(f"   {key} is {made.type} {made.id.hex[:8]}, paid by {made.paid_by:<14}ada has {left}")
+
+    ask("png", "export-1")
+    ask("png", "export-1")
+    client.grant_entitlement_for(people["ada"], "pro")
+    ask("psd", "export-2")
+
+
 def history(connection: Connection, client: Client, people: People) -> None:
     """Where did my credits go? Ada's ledger, and the proof that all books add up"""
     table = Table("seq", "type", "amount", "balance", "what", box=None, padding=(0, 2), pad_edge=True)
@@ -198,13 +217,35 @@ def history(connection: Connection, client: Client, people: People) -> None:
 
 
 def leave(connection: Connection, client: Client, people: People) -> None:
-    """Linus leaves: balance, ledger and user go in one transaction"""
+    """Linus leaves: all that names him goes in one transaction, and the books of every month still add up"""
+
+    def books() -> list[Any]:
+        query = "select month, sum(credits), sum(operations) from credits_private.monthly_totals group by 1 order by 1"
+        return connection.execute(query).fetchall()
+
+    before = books()
     receipt = client.as_user(people["linus"]).delete_user_account()
-    say("   removed: " + ", ".join(f"{count} from {table}" for table, count in receipt.removed.items() if count))
+    for name, count in receipt.removed.items():
+        if count:
+            say(f"   {count:>4} from {name}")
+    say(f"   {receipt.credits_written_off:>4} credits written off\n")
+    for month, credits, operations in books():
+        say(f"   {month:%B %Y}".ljust(20) + f"{credits:>+5} in {operations:>2} operations")
+    total = sum(credits for _, credits, _ in before)
+    held = sum(client.get_user_credits_for(people[name]).credits_available for name in ("ada", "grace"))
+    say(f"   the same as before: {'[green]yes[/]' if books() == before else '[red]no[/]'}")
+    say(f"   {total} in the books, less {receipt.credits_written_off}: ada and grace have {held}")
     say(f"   verify_ledger: {client.verify_ledger() or '[green]clean[/]'}")
+
+
+def come_back(connection: Connection, client: Client, people: People) -> None:
+    """Linus signs up again, with a plus-tag: one address, one signup bonus"""
+    row = connection.execute("insert into auth.users (email) values ('Linus+2@example.com') returning id").fetchone()
+    assert row is not None
+    say(f"   linus {client.get_user_credits_for(row[0]).credits_available:>4} credits")
 
 
 ACTS = (
     push, sign_up, set_products, sell, spend, lose_the_answer, run_dry, refund, reserve, let_time_pass, as_the_user,
-    history, leave,
+    export, history, leave, come_back,
 )  # fmt: skip

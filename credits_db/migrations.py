@@ -73,7 +73,8 @@ class Step:
     object: str
     text: str
     remedy: str | None
-    before: str | None = field(repr=False)  # statements around the first migration of the track
+    ahead: str | None = field(repr=False)  # statements to run one by one, outside of a transaction
+    before: str | None = field(repr=False)  # and around the first migration of the track
     after: str | None = field(repr=False)
 
 
@@ -222,6 +223,9 @@ def push(
         if to not in ids:
             raise Refusal(f"There is no migration {to}. There are {', '.join(ids)}.")
         todo = [migration for migration in todo if ids.index(migration.id) <= ids.index(to)]
+    for statement in ";".join(step.ahead for step in steps if step.ahead and not dry_run).split(";"):
+        if statement.strip():
+            connection.execute(statement.encode())
     with ExitStack() as stack:
         if dry_run:
             stack.enter_context(connection.transaction(force_rollback=True))

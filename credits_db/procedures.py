@@ -413,7 +413,10 @@ class ServiceProcedures:
 
     @rpc
     def get_user_stats_for(self, user_id: UUID) -> Call[UserStats]:
-        """Projects, exports, age and balance of a user (track app); writes nothing. Raises AccountNotFound."""
+        """Projects, exports, age and balance of a user (track app); writes nothing.
+
+        Raises AccountNotFound and AccountClosed.
+        """
         return Call("get_user_stats_for", {"user_id": user_id}, one(UserStats))
 
     @rpc

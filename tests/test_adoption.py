@@ -728,6 +728,49 @@ REFUSED = {
         "s1", "create table public.purchase_transactions (number serial primary key, what text)",
         "public.purchase_transactions", "",
     ),
+    "a table that refers to one that moves": (
+        "s4", "create table public.orders (user_id uuid references public.user_credits (user_id))",
+        "public.orders", "alter table public.orders drop constraint orders_user_id_fkey;",
+    ),
+    "a sign-up that writes a table that moves": (
+        "s0", "create function public.welcome() returns trigger language plpgsql as"
+        " 'begin insert into public.user_credits (user_id, credits_remaining) values (new.id, 3); return new; end';"
+        "create trigger welcome after insert on auth.users for each row execute function welcome()",
+        "public.welcome()", "sign-ups would fail",
+    ),
+    "a trigger of our name": (
+        "s4", "create function public.note() returns trigger language plpgsql as 'begin return null; end';"
+        "create trigger remove_files after delete on public.projects for each row execute function note()",
+        "public.projects", "alter trigger remove_files on public.projects rename to remove_files_before;",
+    ),
+    "a history in parts": (
+        "s4", f"create table {TRANSACTIONS} (user_id uuid, amount integer, type text, created_at timestamptz)"
+        " partition by range (created_at)", TRANSACTIONS, "partitioned",
+    ),
+    "profiles with an id of their own": (
+        "s4", "create table public.profiles (id uuid primary key default gen_random_uuid(),"
+        " user_id uuid unique references auth.users (id), email text)", "public.profiles", "user_id",
+    ),
+    "balances of other ids": (
+        "s4", "drop table public.user_credits;"
+        " create table public.users (id uuid primary key, credits_balance integer);"
+        " insert into public.users values (gen_random_uuid(), 5)", "public.users", "None of its rows",
+    ),
+    "an id that is not unique": (
+        "s4", "alter table public.exports drop constraint exports_pkey", "public.exports", "not unique",
+    ),
+    "an export that needs more than we know": (
+        "s4", "alter table public.exports add column format text not null default 'x'; "
+        "alter table public.exports alter column format drop default", "public.exports", "format",
+    ),
+    "a field of our name": (
+        "s2", "create function public.credits(p public.profiles) returns text language sql as 'select 1::text'",
+        "public.credits(public.profiles)", "rename to credits_before",
+    ),
+    "what a push left before": (
+        "s4", "create schema credits_before; create table credits_before.user_credits ()",
+        "credits_before.user_credits", "alter schema",
+    ),
     "exports with options of another type": (
         "s4", "alter table public.exports alter options drop default, alter options type text",
         "public.exports", "options",
@@ -804,6 +847,27 @@ VARIATIONS = {
     "a balance without a bonus": (
         "s1", "alter table public.user_credits drop column monthly_bonus_credits, drop column last_bonus_date",
     ),
+    "profiles that have a user": (
+        "s2", "alter table public.profiles add column user_id uuid references auth.users (id);"
+        " update public.profiles set user_id = id; alter table public.profiles drop constraint profiles_pkey cascade,"
+        " drop constraint profiles_id_fkey; alter table public.profiles alter id drop not null;"
+        " update public.profiles set id = null",
+    ),
+    "times as numbers": (
+        "s1", "alter table public.credit_transactions alter created_at drop default,"
+        " alter created_at type bigint using extract(epoch from created_at)::bigint",
+    ),
+    "a payment that was noted twice": (
+        "s3", "alter table public.transactions disable trigger user;"
+        " insert into public.transactions (user_id, amount, type, stripe_id)"
+        " select user_id, amount, type, stripe_id from public.transactions where stripe_id is not null",
+    ),
+    "a ledger that refers to the balance": (
+        "s1", "delete from public.credit_transactions as t"
+        " where not exists (select from public.user_credits as c where c.user_id = t.user_id);"
+        " alter table public.credit_transactions drop constraint credit_transactions_user_id_fkey,"
+        " add foreign key (user_id) references public.user_credits (user_id)",
+    ),
     "a history without a time of its own": ("s2", "alter table public.credit_transactions drop column timestamp"),
 }  # fmt: skip
 
@@ -813,7 +877,7 @@ def test_a_source_may_differ_in_what_is_not_needed(templates: Templates, variati
     source, text = VARIATIONS[variation]
     with templates.clone("plain", pushed=False) as database:
         settle(database, source, text)
-        push(database, more=APP)
+        push(database, more=() if variation == "profiles that have a user" else APP)
         with migrations.connect(database.dsn()) as connection:
             assert balances(connection) == BALANCES
             assert migrations.verify(connection) == []
@@ -839,3 +903,88 @@ def test_two_sources_at_once_take_the_balance_of_the_first(templates: Templates)
         push(database)
         with database.connect() as connection:
             assert balances(connection) == BALANCES
+
+
+def test_a_table_without_a_reference_loses_the_rows_of_a_deleted_user_alone(templates: Templates) -> None:
+    loose = "alter table public.profiles drop constraint profiles_id_fkey"
+    with templates.clone("plain", pushed=False) as database:
+        settle(database, "s2", loose)
+        push(database)
+        with database.connect() as connection:
+            before = [row["id"] for row in rows_of(connection, "public", "profiles")]
+            receipt = Client(connection).delete_user_account_for(PEOPLE["ada"])
+            assert receipt.removed["public.profiles"] == 1
+            after = [row["id"] for row in rows_of(connection, "public", "profiles")]
+            assert set(before) - set(after) == {str(PEOPLE["ada"])}
+
+
+def test_a_deletion_before_the_account_is_opened_writes_off_what_was_there(templates: Templates) -> None:
+    with templates.clone("plain", pushed=False) as database:
+        settle(database, "s2")
+        push(database, to="0002_join_auth")
+        with database.connect() as connection:
+            assert Client(connection).delete_user_account_for(PEOPLE["ada"]).credits_written_off == BALANCES["ada"]
+        push(database, more=APP)
+        with database.connect() as connection:
+            query = "select credits_written_off from credits_private.closed_accounts"
+            assert connection.execute(query).fetchall() == [(BALANCES["ada"],)]
+            assert_books_add_up(connection)
+
+
+def test_whoever_came_and_left_between_two_migrations_does_not_stop_the_push(templates: Templates) -> None:
+    with templates.clone("plain", pushed=False) as database:
+        settle(database, "s4")
+        push(database, to="0001_core")
+        with database.connect() as connection:
+            Client(connection).consume_credit_for(PEOPLE["ada"])
+            connection.execute("delete from auth.users where id = %s", [PEOPLE["ada"]])
+        push(database)
+        with migrations.connect(database.dsn()) as connection:
+            assert "ada" not in balances(connection)
+            assert migrations.verify(connection) == []
+            assert_books_add_up(connection)
+
+
+def test_what_the_old_app_writes_after_the_first_migration_does_not_count(templates: Templates) -> None:
+    with templates.clone("plain", pushed=False) as database:
+        settle(database, "s2")
+        push(database, to="0001_core")
+        with database.connect() as connection:
+            connection.execute("update public.profiles set credits = 2147483647 where id = %s", [PEOPLE["ada"]])
+        push(database)
+        with database.connect() as connection:
+            assert balances(connection) == BALANCES
+
+
+def test_triggers_of_the_host_find_their_tables_in_a_deletion(templates: Templates) -> None:
+    audit = """
+        create table public.audit (project uuid);
+        create function public.note() returns trigger language plpgsql as
+          'begin insert into audit values (old.id); return null; end';
+        create trigger note after delete on public.projects for each row execute function note();
+    """
+    with templates.clone("plain", pushed=False) as database:
+        settle(database, "s4", audit)
+        push(database, more=APP)
+        with database.connect() as connection:
+            Client(connection).delete_user_account_for(PEOPLE["ada"])
+            assert connection.execute("select count(*) from public.audit").fetchone() != (0,)
+
+
+def test_rows_that_security_hides_from_whoever_pushes_are_refused(templates: Templates) -> None:
+    force = "alter table public.user_credits force row level security; alter table public.user_credits owner to keeper;"
+    with templates.clone("plain", pushed=False) as database:
+        with database.connect() as connection:
+            connection.execute("drop role if exists keeper")
+            connection.execute("create role keeper login createdb")
+        try:
+            settle(database, "s0", force)
+            keeper = Database(database.name, database.host, database.port, "keeper")
+            with database.connect() as connection:
+                connection.execute(f"grant create on database {database.name} to keeper".encode())
+                connection.execute("grant all on schema public, auth to keeper; grant all on auth.users to keeper")
+            with pytest.raises(migrations.Refusal, match="no force row level security"):
+                push(keeper)
+        finally:
+            with database.connect() as connection:
+                connection.execute("drop owned by keeper cascade; drop role keeper")

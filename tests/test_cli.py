@@ -548,6 +548,12 @@ def test_demo_takes_the_whole_tour_and_leaves_no_database(run: Run, templates: T
     assert tour.out.count("clean") == 2
     assert tour.out.count("ada has 103") == 2
     assert re.findall(r"grace has (.*)", tour.out) == ["50", "-50", "50"]
+    paid, again, pro = re.findall(r"(\w{8}), paid by (\w+) +ada has (\d+)", tour.out)
+    assert (again, pro[1:]) == (paid, ("entitlement", paid[2]))
+    assert "the same as before: yes" in tour.out
+    [(total, written_off, held)] = re.findall(r"(\d+) in the books, less (\d+): ada and grace have (\d+)", tour.out)
+    assert int(total) - int(written_off) == int(held)
+    assert re.findall(r"^   linus +(\d+) credits$", tour.out, re.MULTILINE) == ["3", "0"]
     with server.connect() as connection:
         query = "select count(*) from pg_database where datname like 'credits_demo_%'"
         assert connection.execute(query).fetchone() == (0,)

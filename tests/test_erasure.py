@@ -159,6 +159,7 @@ def test_an_export_has_everything_and_no_secret(database: Database) -> None:
     user, other = database.sign_up(address), database.sign_up("bea@example.com")
     live(database, user, other, address)
     with database.connect() as connection, database.connect("postgres") as superuser:
+        superuser.execute("update auth.users set email_confirmed_at = now() where id = %s", [user])
         if connection.execute(
             "select from pg_attribute where attrelid = 'auth.users'::regclass and attname = 'encrypted_password'"
         ).fetchone():
@@ -303,6 +304,16 @@ def test_a_sign_up_succeeds_whatever_becomes_of_its_bonus(races: Database) -> No
         connection.execute("alter table credits_private.gone rename to bonus_claims")
         assert Client(connection).get_user_credits_for(user).credits_remaining == 3
         assert Client(connection).consume_credit_for(user).balance_after == 2
+
+
+def test_an_address_is_of_who_is_here(races: Database) -> None:
+    with races.connect() as connection:
+        connection.execute(
+            "insert into auth.users (id, email, deleted_at) values (gen_random_uuid(), 'ada@example.com', now())"
+        )
+        user = races.sign_up("Ada@example.com")
+        found = connection.execute("select credits_private.find_addresses(array['ADA@example.com'])").fetchone()
+        assert found == ({"ADA@example.com": [str(user)]},)
 
 
 def test_who_was_deleted_softly_is_refused_by_a_class(races: Database) -> None:

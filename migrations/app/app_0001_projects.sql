@@ -707,7 +707,7 @@ end;
 $$;
 
 comment on function credits_private.read_stats(uuid) is
-  'Projects, exports, age of the account and balance of a user. Raises PT404 account_not_found.';
+  'Projects, exports, age of the account and balance of a user. Raises PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function credits_private.read_stats(uuid) from public, anon, authenticated, service_role;
 -- end
@@ -964,7 +964,7 @@ end;
 $$;
 
 comment on function public.get_user_stats() is
-  'Projects, exports, exports ever made, age of the account and balance of the signed-in user; writes nothing. Raises PT401 not_authenticated and PT404 account_not_found.';
+  'Projects, exports, exports ever made, age of the account and balance of the signed-in user; writes nothing. Raises PT401 not_authenticated, PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function public.get_user_stats() from public, anon, authenticated, service_role;
 grant execute on function public.get_user_stats() to authenticated;
@@ -988,7 +988,7 @@ end;
 $$;
 
 comment on function public.get_user_stats_for(uuid) is
-  'Projects, exports, exports ever made, age of the account and balance of a user; writes nothing. Raises PT404 account_not_found.';
+  'Projects, exports, exports ever made, age of the account and balance of a user; writes nothing. Raises PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function public.get_user_stats_for(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.get_user_stats_for(uuid) to service_role;

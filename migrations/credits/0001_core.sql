@@ -1739,7 +1739,7 @@ revoke all on table credits_private.outbox from public, anon, authenticated, ser
 
 create table credits_private.closed_accounts (
   id uuid not null default gen_random_uuid(),
-  closed_at timestamptz not null,
+  closed_at date not null,
   credits_written_off bigint not null,
   constraint closed_accounts_pkey primary key (id)
 );
@@ -1749,9 +1749,9 @@ comment on table credits_private.closed_accounts is
 comment on column credits_private.closed_accounts.id is
   'A random id: closed_account_id of its totals and claims.';
 comment on column credits_private.closed_accounts.closed_at is
-  'When it was deleted: the month in which its credits were written off.';
+  'The day on which it was deleted and its credits were written off, in UTC.';
 comment on column credits_private.closed_accounts.credits_written_off is
-  'The balance that was given up, held credits included, as last posted; negative when a debt was.';
+  'The balance that was given up, held credits included; negative when a debt was.';
 
 revoke all on table credits_private.closed_accounts from public, anon, authenticated, service_role;
 -- end
@@ -1792,6 +1792,7 @@ revoke all on table credits_private.closed_totals from public, anon, authenticat
 -- Written when the account goes, so that monthly_sales says the same before and after.
 
 create table credits_private.closed_sales (
+  id uuid not null default gen_random_uuid(),
   closed_account_id uuid not null,
   month date not null,
   store text not null,
@@ -1804,6 +1805,7 @@ create table credits_private.closed_sales (
   credits bigint not null,
   refunded_credits bigint not null,
   price_cents bigint,
+  constraint closed_sales_pkey primary key (id),
   constraint closed_sales_key unique nulls not distinct (
     closed_account_id, month, store, environment, product_id, status, currency
   )
@@ -1811,6 +1813,8 @@ create table credits_private.closed_sales (
 
 comment on table credits_private.closed_sales is
   'What deleted accounts had bought, by month and product.';
+comment on column credits_private.closed_sales.id is
+  'A random name: the currency may be null, so the key below is none for a replica.';
 comment on column credits_private.closed_sales.closed_account_id is
   'The account, as in closed_accounts.';
 comment on column credits_private.closed_sales.month is
@@ -1842,21 +1846,22 @@ revoke all on table credits_private.closed_sales from public, anon, authenticate
 -- from sql/credits/tables/closed_identities.sql
 -- closed_identities: who has left, as keyed hashes.
 --
--- The id of every deleted user, and the names that stores had for them (identity_hash). Asked when an account would be
--- opened and when a store's event names nobody who is here, so that nothing late brings somebody back.
+-- The id of every deleted user, their address, and the names that stores had for them (identity_hash). Asked when an
+-- account would be opened and when a store's event names nobody who is here, so that nothing late brings somebody back.
+-- A day and not an instant, or it would tell which row of closed_accounts is whose.
 
 create table credits_private.closed_identities (
   identity_hash bytea not null,
-  closed_at timestamptz not null,
+  closed_at date not null,
   constraint closed_identities_pkey primary key (identity_hash)
 );
 
 comment on table credits_private.closed_identities is
-  'Who has left: ids of users and names of customers, as keyed hashes.';
+  'Who has left: ids of users, addresses and names of customers, as keyed hashes.';
 comment on column credits_private.closed_identities.identity_hash is
-  'identity_hash of a user or a name.';
+  'identity_hash of a user, an address or a name.';
 comment on column credits_private.closed_identities.closed_at is
-  'When the account was deleted.';
+  'The day on which the account was deleted, in UTC.';
 
 revoke all on table credits_private.closed_identities from public, anon, authenticated, service_role;
 -- end
@@ -1869,7 +1874,7 @@ revoke all on table credits_private.closed_identities from public, anon, authent
 
 create table credits_private.bonus_claims (
   identity_hash bytea not null,
-  claimed_at timestamptz not null,
+  claimed_at date not null,
   constraint bonus_claims_pkey primary key (identity_hash)
 );
 
@@ -1878,7 +1883,7 @@ comment on table credits_private.bonus_claims is
 comment on column credits_private.bonus_claims.identity_hash is
   'identity_hash of an address or a phone number.';
 comment on column credits_private.bonus_claims.claimed_at is
-  'When it had the bonus.';
+  'The day on which it had the bonus, in UTC.';
 
 revoke all on table credits_private.bonus_claims from public, anon, authenticated, service_role;
 -- end
@@ -1903,7 +1908,7 @@ comment on table credits_private.personal_data is
 comment on column credits_private.personal_data.relation is
   'The table with its schema, for instance public.user_credits.';
 comment on column credits_private.personal_data.predicate is
-  'Which of its rows, as t, are of a user: SQL in which $1 is their id (uuid) and $2 their address in lowercase, or null.';
+  'Which of its rows, as t, are of a user: SQL in which $1 is their id (uuid) and $2 their address in lowercase, or null. A deletion waits for it, so an index should serve it.';
 comment on column credits_private.personal_data.concealed is
   'Columns that an export leaves out, as patterns of LIKE: secrets, and what is about others.';
 comment on column credits_private.personal_data.is_erased is
@@ -1928,19 +1933,29 @@ values
   ('credits_private.store_customers', 't.user_id = $1', '{}', true),
   (
     'credits_private.store_event_names',
-    't.name in ($1::pg_catalog.text, $2) or t.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)',
+    't.name = any (
+      array[$1::pg_catalog.text, $2] || array(select c.name from credits_private.store_customers as c where c.user_id = $1)
+    )',
     '{}', true
   ),
   (
     'credits_private.store_events',
-    't.user_id = $1 or t.user_id is null and (t.provider, t.event_id) in (
-      select n.provider, n.event_id
+    '(t.provider, t.event_id) in (
+      select e.provider, e.event_id
+      from credits_private.store_events as e
+      where e.user_id = $1
+      union
+      select e.provider, e.event_id
       from credits_private.store_event_names as n
-      where n.name in ($1::pg_catalog.text, $2) or n.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)
+      join credits_private.store_events as e on e.provider = n.provider and e.event_id = n.event_id
+      where e.user_id is null
+        and n.name = any (
+          array[$1::pg_catalog.text, $2] || array(select c.name from credits_private.store_customers as c where c.user_id = $1)
+        )
     )',
     '{}', false
   ),
-  ('credits_private.purchase_claims', '$1 in (t.user_id, t.entitled_user_id)', '{user_id,entitled_user_id}', false),
+  ('credits_private.purchase_claims', 't.user_id = $1 or t.entitled_user_id = $1', '{user_id,entitled_user_id}', false),
   (
     'credits_private.settings', 't.name = ''sandbox_users'' and $1::pg_catalog.text = any (string_to_array(t.value, '',''))', '{value}', false
   );
@@ -2242,8 +2257,9 @@ revoke all on function credits_private.identity_key() from public, anon, authent
 -- identity_hash: who somebody is, in a form that tells nobody.
 --
 -- HMAC-SHA256 under a secret that never leaves this database: without it an address cannot be guessed from its hash.
--- An address counts without its case, what stands behind a plus, and the dots that Gmail ignores; a phone number by
--- its digits. Whoever hashes many passes the key.
+-- An address counts without its case, its white space, what stands behind a plus, and the dots that Gmail ignores or
+-- that end a domain; a phone number by its digits, 00 in front being a plus. Other letters that mean the same (full
+-- width, composed or not) are the same. Whoever hashes many passes the key.
 
 create or replace function credits_private.identity_hash(
   p_kind text,
@@ -2259,16 +2275,19 @@ declare
   v_key pg_catalog.bytea[] := coalesce(p_key, credits_private.identity_key());
   v_value pg_catalog.text := p_value;
 begin
+  if p_kind in ('address', 'phone') and getdatabaseencoding() = 'UTF8' then
+    v_value := normalize(v_value, NFKC);
+  end if;
   if p_kind = 'address' then
-    v_value := lower(btrim(p_value));
+    v_value := rtrim(regexp_replace(lower(v_value), '[[:space:]]', '', 'g'), '.');
     if strpos(v_value, '+') > 0 then
-      v_value := regexp_replace(v_value, '\+[^@]*@', '@');
+      v_value := regexp_replace(v_value, '^(\+*[^@+]+)\+[^@]*@', '\1@');
     end if;
     if v_value like '%@gmail.com' or v_value like '%@googlemail.com' then
       v_value := replace(split_part(v_value, '@', 1), '.', '') || '@gmail.com';
     end if;
   elsif p_kind = 'phone' then
-    v_value := regexp_replace(p_value, '[^0-9]', '', 'g');
+    v_value := regexp_replace(regexp_replace(v_value, '[^0-9]', '', 'g'), '^00', '');
   end if;
   return case
     when v_value <> '' then sha256(v_key[2] || sha256(v_key[1] || convert_to(p_kind || ':' || v_value, 'UTF8')))
@@ -2335,7 +2354,7 @@ declare
   v_claimed bigint;
 begin
   insert into credits_private.bonus_claims (identity_hash, claimed_at)
-  select i.hash, credits_private.now()
+  select i.hash, (credits_private.now() at time zone 'UTC')::pg_catalog.date
   from unnest(v_hashes) as i (hash)
   order by i.hash
   on conflict (identity_hash) do nothing;
@@ -2643,7 +2662,14 @@ declare
   v_credits bigint;
 begin
   if to_regclass('credits_before.balances') is not null then
-    execute 'select b.credits from credits_before.balances as b where b.user_id = $1' into v_credits using p_user_id;
+    begin
+      execute format('select b.credits from %s as b where b.user_id = $1', to_regclass('credits_before.balances'))
+      into v_credits
+      using p_user_id;
+    exception
+      when undefined_table then  -- the push has ended just now
+        return null;
+    end;
   end if;
   return v_credits;
 end;
@@ -2670,224 +2696,231 @@ create or replace function credits_private.adopt_accounts(p_users uuid[])
   volatile
   set search_path = ''
 as $$
+declare
+  v_before constant pg_catalog.name := 'credits_before'::pg_catalog.name;
 begin
   if to_regclass('credits_before.balances') is null then
     return;
   end if;
-  execute $adopt$
-    with balances as (
-      select b.*, least(coalesce(b.created_at, $2), $2) as opened_at
-      from credits_before.balances as b
-      where b.user_id = any ($1)
-        and not exists (select from public.user_credits as a where a.user_id = b.user_id)
-    ),
-    bought as (
-      select distinct on (p.user_id, p.store, p.environment, p.transaction_id, p.product_id)
-        p.*, jsonb_build_array(p.store, p.environment, p.transaction_id, p.product_id)::pg_catalog.text as purchase
-      from credits_before.purchases as p
-      join balances as b on b.user_id = p.user_id
-      where p.user_id = any ($1)
-      order by p.user_id, p.store, p.environment, p.transaction_id, p.product_id, p.at
-    ),
-    claimed as (
-      insert into credits_private.purchase_claims as c (store, environment, transaction_id, user_id, source, claimed_at)
-      select distinct on (p.store, p.environment, p.transaction_id)
-        p.store, p.environment, p.transaction_id, p.user_id, 'adopted', coalesce(p.at, $2)
-      from bought as p
-      order by p.store, p.environment, p.transaction_id, p.user_id
-      on conflict (store, environment, transaction_id) do nothing
-      returning c.*
-    ),
-    sales as (
-      select
-        p.*,
-        p.status in ('completed', 'refunded') and p.credits > 0 as is_paid,
-        row_number() over (
-          partition by p.user_id, p.credits, p.status in ('completed', 'refunded') order by p.at, p.transaction_id, p.product_id
-        ) as place
-      from bought as p
-      join claimed as c
-        on (c.store, c.environment, c.transaction_id, c.user_id) = (p.store, p.environment, p.transaction_id, p.user_id)
-    ),
-    past as (
-      select t.*, row_number() over (partition by t.user_id, t.type, t.amount order by t.at, t.id) as place
-      from credits_before.transactions as t
-      join balances as b on b.user_id = t.user_id
-      where t.user_id = any ($1)
-    ),
-    known (user_id, at, step, id, type, amount, description, metadata, idempotency_key, purchase) as (
-      select
-        t.user_id,
-        t.at,
-        1,
-        t.id,
-        t.type,
-        t.amount,
-        t.description,
-        case
-          when p.purchase is null then t.metadata
-          else t.metadata || jsonb_build_object(
-            'store', p.store, 'environment', p.environment, 'transaction_id', p.transaction_id, 'product_id', p.product_id
-          )
-        end,
-        case
-          when p.purchase is null then 'credits:adopted:' || t.id
-          else 'credits:purchase:' || encode(sha256(convert_to(p.purchase, 'UTF8')), 'hex')
-        end,
-        p.purchase
-      from past as t
-      left join sales as p
-        on p.user_id = t.user_id and p.is_paid and t.type = 'purchase' and p.credits = t.amount and p.place = t.place
-      union all
-      select
-        p.user_id,
-        p.at,
-        s.step,
-        p.transaction_id,
-        s.type::public.credit_transaction_type,
-        s.amount,
-        s.description || p.product_id,
-        jsonb_build_object(
-          'store', p.store, 'environment', p.environment, 'transaction_id', p.transaction_id, 'product_id', p.product_id
-        ),
-        case when s.step = 1 then 'credits:purchase:' || encode(sha256(convert_to(p.purchase, 'UTF8')), 'hex') end,
-        case when s.step = 1 then p.purchase end
-      from sales as p
-      cross join lateral (
-        values (1, 'purchase', p.credits, 'Purchase of '), (2, 'clawback', -p.credits, 'Refund of ')
-      ) as s (step, type, amount, description)
-      where p.is_paid
-        and (
-          s.step = 2 and p.status = 'refunded'
-          or s.step = 1 and not exists (
-            select
-            from past as t
-            where t.user_id = p.user_id and t.type = 'purchase' and t.amount = p.credits and t.place = p.place
-          )
-        )
-    ),
-    sums as (
-      select
-        k.user_id,
-        sum(k.amount) as amount,
-        coalesce(sum(k.amount) filter (where k.type in ('consumption', 'refund')), 0) as usage,
-        min(k.at) as first_at,
-        max(least(k.at, $2)) as last_at
-      from known as k
-      group by k.user_id
-    ),
-    entries as (
-      select k.*, coalesce(least(k.at, $2), b.opened_at) as created_at
-      from known as k
-      join balances as b on b.user_id = k.user_id
-      union all
-      select
-        o.*, case when o.step = 3 then greatest(b.opened_at, s.last_at) else least(b.opened_at, s.first_at) end
-      from balances as b
-      left join sums as s on s.user_id = b.user_id
-      cross join lateral (
+  begin
+    execute format($adopt$
+      with balances as (
+        select b.*, least(coalesce(b.created_at, $2), $2) as opened_at
+        from %1$I.balances as b
+        where b.user_id = any ($1)
+          and not exists (select from public.user_credits as a where a.user_id = b.user_id)
+      ),
+      bought as (
+        select distinct on (p.user_id, p.store, p.environment, p.transaction_id, p.product_id)
+          p.*, jsonb_build_array(p.store, p.environment, p.transaction_id, p.product_id)::pg_catalog.text as purchase
+        from %1$I.purchases as p
+        join balances as b on b.user_id = p.user_id
+        where p.user_id = any ($1)
+        order by p.user_id, p.store, p.environment, p.transaction_id, p.product_id, p.at
+      ),
+      claimed as (
+        insert into credits_private.purchase_claims as c (store, environment, transaction_id, user_id, source, claimed_at)
+        select distinct on (p.store, p.environment, p.transaction_id)
+          p.store, p.environment, p.transaction_id, p.user_id, 'adopted', coalesce(p.at, $2)
+        from bought as p
+        order by p.store, p.environment, p.transaction_id, p.user_id
+        on conflict (store, environment, transaction_id) do nothing
+        returning c.*
+      ),
+      sales as (
         select
+          p.*,
+          p.status in ('completed', 'refunded') and p.credits > 0 as is_paid,
+          row_number() over (
+            partition by p.user_id, p.credits, p.status in ('completed', 'refunded') order by p.at, p.transaction_id, p.product_id
+          ) as place
+        from bought as p
+        join claimed as c
+          on (c.store, c.environment, c.transaction_id, c.user_id) = (p.store, p.environment, p.transaction_id, p.user_id)
+      ),
+      past as (
+        select t.*, row_number() over (partition by t.user_id, t.type, t.amount order by t.at, t.id) as place
+        from %1$I.transactions as t
+        join balances as b on b.user_id = t.user_id
+        where t.user_id = any ($1)
+      ),
+      known (user_id, at, step, id, type, amount, description, metadata, idempotency_key, purchase) as (
+        select
+          t.user_id,
+          t.at,
+          1,
+          t.id,
+          t.type,
+          t.amount,
+          t.description,
           case
-            when b.total is null then b.credits - coalesce(s.amount, 0)
-            else b.total - coalesce(s.amount - s.usage, 0)
-          end::bigint as opening,
-          (b.credits - b.total - coalesce(s.usage, 0))::bigint as used
-      ) as d
-      cross join lateral (
-        values
-          (
-            b.user_id, null::pg_catalog.timestamptz, case when d.opening < 0 then 3 else -1 end, '',
-            'admin_adjustment'::public.credit_transaction_type, d.opening,
-            'Balance before credits-db', '{}'::pg_catalog.jsonb, 'credits:adopted:opening', null
-          ),
-          (
-            b.user_id, null, 0, '',
-            case when d.used > 0 then 'refund' else 'consumption' end::public.credit_transaction_type, d.used,
-            'Used before credits-db', '{}', 'credits:adopted:used', null
-          )
-      ) as o (user_id, at, step, id, type, amount, description, metadata, idempotency_key, purchase)
-      where o.amount <> 0
-    ),
-    numbered as (
-      select
-        e.*,
-        row_number() over w as seq,
-        sum(e.amount) over w as balance_after
-      from entries as e
-      window w as (partition by e.user_id order by greatest(least(e.step, 1), e.step - 1), e.created_at, e.step, e.id)
-    ),
-    opened as (
-      insert into public.user_credits as a (
-        user_id, credits_remaining, total_credits, used_credits, last_bonus_date, last_purchase_at, last_seq,
-        created_at, updated_at
-      )
-      select
-        b.user_id,
-        b.credits,
-        b.credits + coalesce(n.used, 0),
-        coalesce(n.used, 0),
-        coalesce(b.last_bonus_date, n.last_bonus_date),
-        coalesce(b.last_purchase_at, n.last_purchase_at),
-        coalesce(n.last_seq, 0),
-        least(b.opened_at, n.first_at),
-        coalesce(n.updated_at, b.opened_at)
-      from balances as b
-      left join (
+            when p.purchase is null then t.metadata
+            else t.metadata || jsonb_build_object(
+              'store', p.store, 'environment', p.environment, 'transaction_id', p.transaction_id, 'product_id', p.product_id
+            )
+          end,
+          case
+            when p.purchase is null then 'credits:adopted:' || t.id
+            else 'credits:purchase:' || encode(sha256(convert_to(p.purchase, 'UTF8')), 'hex')
+          end,
+          p.purchase
+        from past as t
+        left join sales as p
+          on p.user_id = t.user_id and p.is_paid and t.type = 'purchase' and p.credits = t.amount and p.place = t.place
+        union all
         select
-          e.user_id,
-          -sum(e.amount) filter (where e.type in ('consumption', 'refund')) as used,
-          max(e.created_at) filter (where e.type = 'monthly_bonus') as last_bonus_date,
-          max(e.created_at) filter (where e.type = 'purchase') as last_purchase_at,
-          max(e.seq) as last_seq,
-          min(e.created_at) as first_at,
-          max(e.created_at) as updated_at
-        from numbered as e
-        group by e.user_id
-      ) as n on n.user_id = b.user_id
-      on conflict (user_id) do nothing
-      returning a.user_id
-    ),
-    posted as (
-      insert into public.credit_transactions (
-        user_id, seq, amount, balance_after, created_at, type, idempotency_key, description, metadata
+          p.user_id,
+          p.at,
+          s.step,
+          p.transaction_id,
+          s.type::public.credit_transaction_type,
+          s.amount,
+          s.description || p.product_id,
+          jsonb_build_object(
+            'store', p.store, 'environment', p.environment, 'transaction_id', p.transaction_id, 'product_id', p.product_id
+          ),
+          case when s.step = 1 then 'credits:purchase:' || encode(sha256(convert_to(p.purchase, 'UTF8')), 'hex') end,
+          case when s.step = 1 then p.purchase end
+        from sales as p
+        cross join lateral (
+          values (1, 'purchase', p.credits, 'Purchase of '), (2, 'clawback', -p.credits, 'Refund of ')
+        ) as s (step, type, amount, description)
+        where p.is_paid
+          and (
+            s.step = 2 and p.status = 'refunded'
+            or s.step = 1 and not exists (
+              select
+              from past as t
+              where t.user_id = p.user_id and t.type = 'purchase' and t.amount = p.credits and t.place = p.place
+            )
+          )
+      ),
+      sums as (
+        select
+          k.user_id,
+          sum(k.amount) as amount,
+          coalesce(sum(k.amount) filter (where k.type in ('consumption', 'refund')), 0) as usage,
+          min(k.at) as first_at,
+          max(least(k.at, $2)) as last_at
+        from known as k
+        group by k.user_id
+      ),
+      entries as (
+        select k.*, coalesce(least(k.at, $2), b.opened_at) as created_at
+        from known as k
+        join balances as b on b.user_id = k.user_id
+        union all
+        select
+          o.*, case when o.step = 3 then greatest(b.opened_at, s.last_at) else least(b.opened_at, s.first_at) end
+        from balances as b
+        left join sums as s on s.user_id = b.user_id
+        cross join lateral (
+          select
+            case
+              when b.total is null then b.credits - coalesce(s.amount, 0)
+              else b.total - coalesce(s.amount - s.usage, 0)
+            end::bigint as opening,
+            (b.credits - b.total - coalesce(s.usage, 0))::bigint as used
+        ) as d
+        cross join lateral (
+          values
+            (
+              b.user_id, null::pg_catalog.timestamptz, case when d.opening < 0 then 3 else -1 end, '',
+              'admin_adjustment'::public.credit_transaction_type, d.opening,
+              'Balance before credits-db', '{}'::pg_catalog.jsonb, 'credits:adopted:opening', null
+            ),
+            (
+              b.user_id, null, 0, '',
+              case when d.used > 0 then 'refund' else 'consumption' end::public.credit_transaction_type, d.used,
+              'Used before credits-db', '{}', 'credits:adopted:used', null
+            )
+        ) as o (user_id, at, step, id, type, amount, description, metadata, idempotency_key, purchase)
+        where o.amount <> 0
+      ),
+      numbered as (
+        select
+          e.*,
+          row_number() over w as seq,
+          sum(e.amount) over w as balance_after
+        from entries as e
+        window w as (partition by e.user_id order by greatest(least(e.step, 1), e.step - 1), e.created_at, e.step, e.id)
+      ),
+      opened as (
+        insert into public.user_credits as a (
+          user_id, credits_remaining, total_credits, used_credits, last_bonus_date, last_purchase_at, last_seq,
+          created_at, updated_at
+        )
+        select
+          b.user_id,
+          b.credits,
+          b.credits + coalesce(n.used, 0),
+          coalesce(n.used, 0),
+          coalesce(b.last_bonus_date, n.last_bonus_date),
+          coalesce(b.last_purchase_at, n.last_purchase_at),
+          coalesce(n.last_seq, 0),
+          least(b.opened_at, n.first_at),
+          coalesce(n.updated_at, b.opened_at)
+        from balances as b
+        left join (
+          select
+            e.user_id,
+            -sum(e.amount) filter (where e.type in ('consumption', 'refund')) as used,
+            max(e.created_at) filter (where e.type = 'monthly_bonus') as last_bonus_date,
+            max(e.created_at) filter (where e.type = 'purchase') as last_purchase_at,
+            max(e.seq) as last_seq,
+            min(e.created_at) as first_at,
+            max(e.created_at) as updated_at
+          from numbered as e
+          group by e.user_id
+        ) as n on n.user_id = b.user_id
+        on conflict (user_id) do nothing
+        returning a.user_id
+      ),
+      posted as (
+        insert into public.credit_transactions (
+          user_id, seq, amount, balance_after, created_at, type, idempotency_key, description, metadata
+        )
+        select
+          n.user_id, n.seq, n.amount, n.balance_after, n.created_at, n.type, n.idempotency_key, n.description, n.metadata
+        from numbered as n
+        join opened as o on o.user_id = n.user_id
+      ),
+      rewarded as (
+        insert into credits_private.bonus_claims (identity_hash, claimed_at)
+        select credits_private.identity_hash('user', u.id::pg_catalog.text), $2
+        from auth.users as u
+        join opened as o on o.user_id = u.id
+        where u.is_anonymous
+        on conflict (identity_hash) do nothing
+      ),
+      refunded as (
+        insert into credits_private.purchase_facts (store, environment, transaction_id, kind, ref, product_id, stage)
+        select p.store, p.environment, p.transaction_id, 'refund', 'adopted:' || p.product_id, p.product_id, 1
+        from sales as p
+        join opened as o on o.user_id = p.user_id
+        where p.status = 'refunded'
+        on conflict (store, environment, transaction_id, kind, ref) do nothing
+      )
+      insert into public.purchase_transactions (
+        user_id, store, environment, transaction_id, product_id, provider, status, credits, refunded_credits, price_cents,
+        currency, seq, payload, verified_at, created_at
       )
       select
-        n.user_id, n.seq, n.amount, n.balance_after, n.created_at, n.type, n.idempotency_key, n.description, n.metadata
-      from numbered as n
-      join opened as o on o.user_id = n.user_id
-    ),
-    rewarded as (
-      insert into credits_private.bonus_claims (identity_hash, claimed_at)
-      select credits_private.identity_hash('user', u.id::pg_catalog.text), $2
-      from auth.users as u
-      join opened as o on o.user_id = u.id
-      where u.is_anonymous
-      on conflict (identity_hash) do nothing
-    ),
-    refunded as (
-      insert into credits_private.purchase_facts (store, environment, transaction_id, kind, ref, product_id, stage)
-      select p.store, p.environment, p.transaction_id, 'refund', 'adopted:' || p.product_id, p.product_id, 1
+        p.user_id, p.store, p.environment, p.transaction_id, p.product_id, p.provider, p.status, p.credits,
+        case when p.status = 'refunded' then p.credits else 0 end,
+        p.price_cents, p.currency, n.seq, p.payload,
+        case when p.status in ('completed', 'refunded') then coalesce(p.verified_at, p.at, $2) end,
+        coalesce(p.created_at, $2)
       from sales as p
       join opened as o on o.user_id = p.user_id
-      where p.status = 'refunded'
-      on conflict (store, environment, transaction_id, kind, ref) do nothing
-    )
-    insert into public.purchase_transactions (
-      user_id, store, environment, transaction_id, product_id, provider, status, credits, refunded_credits, price_cents,
-      currency, seq, payload, verified_at, created_at
-    )
-    select
-      p.user_id, p.store, p.environment, p.transaction_id, p.product_id, p.provider, p.status, p.credits,
-      case when p.status = 'refunded' then p.credits else 0 end,
-      p.price_cents, p.currency, n.seq, p.payload,
-      case when p.status in ('completed', 'refunded') then coalesce(p.verified_at, p.at, $2) end,
-      coalesce(p.created_at, $2)
-    from sales as p
-    join opened as o on o.user_id = p.user_id
-    left join numbered as n on n.user_id = p.user_id and n.purchase = p.purchase
-    on conflict (user_id, store, environment, transaction_id, product_id) do nothing
-  $adopt$
-  using p_users, credits_private.now();
+      left join numbered as n on n.user_id = p.user_id and n.purchase = p.purchase
+      on conflict (user_id, store, environment, transaction_id, product_id) do nothing
+    $adopt$, v_before)
+    using p_users, credits_private.now();
+  exception
+    when undefined_table then  -- the push has ended just now, with an account for everybody
+      return;
+  end;
 end;
 $$;
 
@@ -3011,7 +3044,7 @@ begin
   ),
   claimed as (
     insert into credits_private.bonus_claims (identity_hash, claimed_at)
-    select i.hash, v_now
+    select i.hash, (v_now at time zone 'UTC')::pg_catalog.date
     from identities as i
     where i.place = 1
     order by i.hash
@@ -3095,8 +3128,8 @@ revoke all on function credits_private.count_unopened() from public, anon, authe
 -- join_adopted: rows of before go with their user.
 --
 -- Called by the migration that joins credits-db to auth.users. The tables of before that credits-db took over name users;
--- when one is deleted, nothing of them may stay behind, and nothing may stand in the way: each reference becomes ON
--- DELETE CASCADE, whatever it was called.
+-- when one is deleted, nothing may stand in the way: a reference that would, and any of a table that moved, becomes ON
+-- DELETE CASCADE, whatever it was called. What has no reference is removed by remove_adopted.
 
 create or replace function credits_private.join_adopted()
   returns void
@@ -3124,11 +3157,15 @@ begin
       perform credits_private.repoint(v_table, v_column, 'auth.users'::pg_catalog.regclass);
     else
       for v_target in
-        select k.confrelid
+        select k.confrelid::pg_catalog.regclass
         from pg_catalog.pg_constraint as k
         join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and array[a.attnum] = k.conkey
         join pg_catalog.pg_attribute as b on b.attrelid = k.confrelid and array[b.attnum] = k.confkey
-        where k.conrelid = v_table and k.contype = 'f' and a.attname = v_column and b.attname = 'id'
+        where k.conrelid = v_table
+          and k.contype = 'f'
+          and k.confdeltype in ('a', 'r')  -- what a host lets go in its own way goes in that way
+          and a.attname = v_column
+          and b.attname = 'id'
         limit 1
       loop
         perform credits_private.repoint(v_table, v_column, v_target);
@@ -3150,9 +3187,10 @@ revoke all on function credits_private.join_adopted() from public, anon, authent
 -- end
 
 -- from sql/credits/private/remove_adopted.sql
--- remove_adopted: removes what the tables of before have of a user whose row in auth.users stays (a soft deletion).
+-- remove_adopted: removes what adopted tables have yet of a user who leaves.
 --
--- A deletion takes those rows by their references (join_adopted).
+-- Most rows go by their references (join_adopted); this is for tables that have none, and for a soft deletion, which leaves
+-- the row of auth.users.
 
 create or replace function credits_private.remove_adopted(p_user_id uuid)
   returns void
@@ -3196,6 +3234,7 @@ create or replace function credits_private.finish_adoption()
   set search_path = ''
 as $$
 declare
+  v_before constant pg_catalog.name := 'credits_before'::pg_catalog.name;
   v_constraint pg_catalog.record;
 begin
   for v_constraint in
@@ -3214,16 +3253,22 @@ begin
   end loop;
   if to_regclass('credits_before.balances') is not null then
     -- what was bought by somebody who is not here any more is not credited to anybody else
-    execute $claim$
+    execute format($claim$
       insert into credits_private.purchase_claims (store, environment, transaction_id, source, claimed_at, closed_account_id)
       select distinct on (p.store, p.environment, p.transaction_id)
         p.store, p.environment, p.transaction_id, 'adopted', coalesce(p.at, credits_private.now()),
         '00000000-0000-0000-0000-000000000000'::pg_catalog.uuid
-      from credits_before.purchases as p
+      from %I.purchases as p
       order by p.store, p.environment, p.transaction_id
       on conflict (store, environment, transaction_id) do nothing
-    $claim$;
-    drop view if exists credits_before.balances, credits_before.purchases, credits_before.transactions;
+    $claim$, v_before);
+    execute format(
+      'drop %s %I.balances; drop view %I.purchases; drop view %I.transactions',
+      case when exists (
+        select from pg_catalog.pg_tables as t where (t.schemaname, t.tablename) = (v_before, 'balances')
+      ) then 'table' else 'view' end,
+      v_before, v_before, v_before
+    );
   end if;
 end;
 $$;
@@ -4233,6 +4278,41 @@ comment on function credits_private.settle_due(uuid, integer) is
 revoke all on function credits_private.settle_due(uuid, integer) from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/settle_leaving.sql
+-- settle_leaving: writes what has fallen due for a user who is about to be deleted.
+--
+-- So that receipt, closed_accounts and the totals agree. Locks the balance; the caller has locked the user. What cannot
+-- be written does not stop a deletion.
+
+create or replace function credits_private.settle_leaving(p_user_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = ''
+as $$
+begin
+  perform from public.user_credits as a where a.user_id = p_user_id for update;
+  if not found then
+    return;
+  end if;
+  begin
+    perform credits_private.settle_account(p_user_id);
+  exception
+    when others then
+      if sqlstate in ('40001', '40P01', '55P03') then
+        raise;
+      end if;
+      raise warning 'credits-db: what was due for a deleted account was not written (%: %)', sqlstate, sqlerrm;
+  end;
+end;
+$$;
+
+comment on function credits_private.settle_leaving(uuid) is
+  'Locks a balance that is about to go, and writes what is due for it; a warning where that cannot be.';
+
+revoke all on function credits_private.settle_leaving(uuid) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/settle_account.sql
 -- settle_account: the locked balance as it is now, with everything that has fallen due written.
 --
@@ -4449,7 +4529,7 @@ as $$
   from (
     select a.address, jsonb_agg(u.id order by u.id) as user_ids
     from (select distinct unnest(p_addresses) as address) as a
-    join auth.users as u on lower(u.email) = lower(a.address)
+    join auth.users as u on lower(u.email) = lower(a.address) and u.deleted_at is null
     group by a.address
   ) as f;
 $$;
@@ -4986,7 +5066,8 @@ revoke all on function credits_private.tell_holders(integer) from public, anon, 
 -- beside it came before or finds no account. (A transaction with two plain spends of one user looks at the user again,
 -- for the foreign key, and may so meet a deletion in a deadlock; Postgres ends one of the two.)
 -- Deleting the auth user does the rest: the balance goes by its foreign key, everything else with the balance, or by
--- close_account_on_deletion. The receipt counts what personal_data lists, so a host's tables are on it too.
+-- close_account_on_deletion. The receipt counts what personal_data lists, so a host's tables are on it too: one that
+-- cannot be counted is null there and a warning in the log, since no receipt is a reason not to delete.
 -- Called again it removes nothing and answers with a receipt of zeros.
 
 create or replace function credits_private.erase_account(p_user_id uuid)
@@ -4996,7 +5077,6 @@ create or replace function credits_private.erase_account(p_user_id uuid)
   set search_path = ''
 as $$
 declare
-  v_account public.user_credits;
   v_address pg_catalog.text;
   v_place credits_private.personal_data;
   v_count bigint;
@@ -5010,23 +5090,34 @@ begin
       hint = 'The user id is null: nobody is signed in.';
   end if;
   select lower(u.email) into v_address from auth.users as u where u.id = p_user_id for update;
-  perform from public.user_credits as a where a.user_id = p_user_id for update;
-  if found then
-    v_account := credits_private.read_account(p_user_id);
+  if credits_private.credits_before(p_user_id) is not null then
+    perform credits_private.lock_account(p_user_id);  -- what they had is written off, not forgotten
   end if;
+  perform credits_private.settle_leaving(p_user_id);
+  v_receipt.credits_written_off := coalesce(
+    (select a.credits_remaining from public.user_credits as a where a.user_id = p_user_id), 0
+  );
   v_receipt.removed := '{}';
   for v_place in
     select d.* from credits_private.personal_data as d where d.is_erased and to_regclass(d.relation) is not null
   loop
-    execute format('select count(*) from %s as t where %s', to_regclass(v_place.relation), v_place.predicate)
-    into v_count
-    using p_user_id, v_address;
+    begin
+      execute format('select count(*) from %s as t where %s', to_regclass(v_place.relation), v_place.predicate)
+      into v_count
+      using p_user_id, v_address;
+    exception
+      when others then
+        v_count := null;
+        raise warning 'credits-db: % is not on the receipt, see its row in personal_data (%: %)', v_place.relation, sqlstate, sqlerrm;
+    end;
     v_receipt.removed := v_receipt.removed || jsonb_build_object(v_place.relation, v_count);
   end loop;
+  -- triggers of the host may fire on the way, and find their tables as they do elsewhere
+  perform set_config('search_path', 'public, extensions, pg_temp', true);
   delete from auth.users as u where u.id = p_user_id;
+  perform set_config('search_path', '', true);
   v_receipt.user_id := p_user_id;
   v_receipt.deleted_at := credits_private.now();
-  v_receipt.credits_written_off := coalesce(v_account.credits_remaining, 0);
   return v_receipt;
 end;
 $$;
@@ -5062,7 +5153,11 @@ begin
       detail = '{}',
       hint = 'The user id is null: nobody is signed in.';
   end if;
-  select lower(u.email) into v_address from auth.users as u where u.id = p_user_id;
+  -- an address that was never confirmed may be somebody else's
+  select case when to_jsonb(u) ->> 'email_confirmed_at' is not null then lower(u.email) end
+  into v_address
+  from auth.users as u
+  where u.id = p_user_id;
   if not found then
     raise exception using
       errcode = 'PT404',
@@ -8082,10 +8177,10 @@ create or replace function credits_private.refund_purchase(
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid := (
-    credits_private.find_claim(lower(p_store), p_environment, array[p_transaction_id])
-  ).user_id;
-  v_claim credits_private.purchase_claims;
+  v_claim credits_private.purchase_claims := credits_private.find_claim(
+    lower(p_store), p_environment, array[p_transaction_id]
+  );
+  v_user_id pg_catalog.uuid := v_claim.user_id;
   v_known credits_private.purchase_facts;
   v_purchase public.purchase_transactions;
 begin
@@ -8102,6 +8197,13 @@ begin
       message = 'invalid_amount',
       detail = json_build_object('amount', p_credits),
       hint = 'An amount is a whole number of credits from 1 to 1000000000000.';
+  end if;
+  if v_claim.closed_account_id is not null then
+    raise exception using
+      errcode = 'PT410',
+      message = 'account_closed',
+      detail = '{}',
+      hint = 'This purchase is of an account that was deleted: nothing is left to take back.';
   end if;
   if v_user_id is null then
     raise exception using
@@ -8396,6 +8498,72 @@ comment on function credits_private.names_in(json) is
 revoke all on function credits_private.names_in(json) from public, anon, authenticated, service_role;
 -- end
 
+-- from sql/credits/private/names_others.sql
+-- names_others: does an event name anybody but a user who is leaving?
+--
+-- Somebody who is here, or is still to come: an id that no deleted user had, or a provider's name for another user. What
+-- an event does not name as a person does not count: every event of RevenueCat has a UUID, and so have devices. In an
+-- event that cannot be read yet, only who is here counts.
+
+create or replace function credits_private.names_others(
+  p_user_id uuid,
+  p_event credits_private.store_events,
+  p_key bytea[]
+)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_document pg_catalog.jsonb := credits_private.read_json(p_event.body);
+  v_fact credits_private.store_fact;
+  v_names pg_catalog.text[];
+begin
+  begin
+    v_fact := (
+      case p_event.provider
+        when 'stripe' then credits_private.read_stripe_event(v_document)
+        else credits_private.read_revenuecat_event(v_document)
+      end
+    )[1];
+    v_names := v_fact.names || v_fact.former_names;
+  exception
+    when others then
+      v_names := array(
+        select u.id::pg_catalog.text
+        from auth.users as u
+        where u.deleted_at is null and u.id = any (array(
+          select n.name::pg_catalog.uuid from unnest(credits_private.names_in(p_event.body)) as n (name) where n.name not like '%@%'
+        ))
+      );
+  end;
+  return exists (
+    select
+    from unnest(v_names) as n (name)
+    where case
+      when n.name like '________-____-____-____-____________'
+        then n.name <> '00000000-0000-0000-0000-000000000000' and not exists (
+          select
+          from credits_private.closed_identities as c
+          where c.identity_hash = credits_private.identity_hash('user', n.name, p_key)
+        )
+      else exists (
+        select
+        from credits_private.store_customers as c
+        where c.provider = p_event.provider and c.name = n.name and c.user_id <> p_user_id
+      )
+    end
+  );
+end;
+$$;
+
+comment on function credits_private.names_others(uuid, credits_private.store_events, bytea[]) is
+  'Whether an event names somebody who has not left, besides this user. The third argument is identity_key().';
+
+revoke all on function credits_private.names_others(uuid, credits_private.store_events, bytea[]) from public, anon, authenticated, service_role;
+-- end
+
 -- from sql/credits/private/find_gone.sql
 -- find_gone: which of these names are of somebody who has left?
 --
@@ -8432,6 +8600,43 @@ comment on function credits_private.find_gone(text, text[]) is
   'Those of these names that a deleted account had.';
 
 revoke all on function credits_private.find_gone(text, text[]) from public, anon, authenticated, service_role;
+-- end
+
+-- from sql/credits/private/find_gone_addresses.sql
+-- find_gone_addresses: which of these are addresses of somebody who has left, and of nobody who is here?
+--
+-- A late event is kept without them. That an event carries an address decides nothing else: anybody may pay with it.
+
+create or replace function credits_private.find_gone_addresses(p_names text[])
+  returns text[]
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_key pg_catalog.bytea[] := credits_private.identity_key();
+  v_gone pg_catalog.text[] := array(
+    select n.name
+    from unnest(p_names) as n (name)
+    join credits_private.closed_identities as c
+      on c.identity_hash = case when n.name like '%@%' then credits_private.identity_hash('address', n.name, v_key) end
+  );
+begin
+  if v_gone = '{}' then
+    return v_gone;  -- nearly always: auth.users need not be read
+  end if;
+  return array(
+    select n.name
+    from unnest(v_gone) as n (name)
+    where not exists (select from auth.users as u where lower(u.email) = n.name and u.deleted_at is null)
+  );
+end;
+$$;
+
+comment on function credits_private.find_gone_addresses(text[]) is
+  'Those of these names that are addresses, in lowercase, which only deleted users had.';
+
+revoke all on function credits_private.find_gone_addresses(text[]) from public, anon, authenticated, service_role;
 -- end
 
 -- from sql/credits/private/scrub_body.sql
@@ -8476,9 +8681,10 @@ revoke all on function credits_private.scrub_body(json, text[]) from public, ano
 -- forget_user: no event names somebody who has left, and nothing late brings them back.
 --
 -- The end of every deletion, also of a user who never had an account. Their events keep their figures and lose their
--- bodies; so do events of nobody that carry their id, a name that a store had for them, or their address. What is
--- somebody else's, or may be, stays, with zeros where they were named. Comes after balance and claims: the order in
--- which an event is done.
+-- bodies; so do events of nobody that name them and have nothing left to do. What is somebody else's, or may be yet,
+-- stays, with zeros where they were named: a payment that waits is closed only where it names them, by their id or a
+-- name that a store had for them, and nobody else. An address proves nothing: anybody may pay with it, or have signed
+-- up with it. Comes after balance and claims: the order in which an event is done.
 
 create or replace function credits_private.forget_user(
   p_user_id uuid,
@@ -8498,16 +8704,20 @@ declare
     null
   );
   v_event pg_catalog.record;
+  v_is_named boolean;
 begin
   insert into credits_private.closed_identities (identity_hash, closed_at)
-  select i.hash, credits_private.now()
+  select i.hash, (credits_private.now() at time zone 'UTC')::pg_catalog.date
   from (
     select credits_private.identity_hash('user', v_id, v_key)
+    union
+    select credits_private.identity_hash('address', p_address, v_key)
     union
     select credits_private.identity_hash('name', c.provider || ':' || c.name, v_key)
     from credits_private.store_customers as c
     where c.user_id = p_user_id
   ) as i (hash)
+  where i.hash is not null
   order by i.hash
   on conflict (identity_hash) do nothing;
   for v_event in
@@ -8516,28 +8726,27 @@ begin
     select n.provider, n.event_id from credits_private.store_event_names as n where n.name = any (v_words)
     order by provider, event_id
   loop
+    v_is_named := exists (
+      select
+      from credits_private.store_event_names as n
+      left join credits_private.store_customers as c
+        on c.provider = n.provider and c.name = n.name and c.user_id = p_user_id
+      where n.provider = v_event.provider
+        and n.event_id = v_event.event_id
+        and (n.name = v_id or c.user_id is not null)
+    );
     update credits_private.store_events as e
     set
       body = credits_private.scrub_body(e.body, v_words),
-      retry_at = case when e.user_id is null then credits_private.now() else e.retry_at end
+      -- whose it is may have been the question
+      retry_at = case when v_is_named and e.state = 'parked' then credits_private.now() else e.retry_at end
     where e.provider = v_event.provider
       and e.event_id = v_event.event_id
       and e.user_id is distinct from p_user_id
       and (
         e.user_id is not null
-        or e.state in ('pending', 'parked', 'failed') and exists (
-          select
-          from credits_private.store_event_names as n
-          where n.provider = e.provider
-            and n.event_id = e.event_id
-            and n.name <> v_id
-            and exists (
-              select
-              from auth.users as u
-              where u.id = case when n.name like '________-____-____-____-____________' then n.name::pg_catalog.uuid end
-                and u.deleted_at is null
-            )
-        )
+        or e.state in ('pending', 'parked', 'failed')
+          and (not v_is_named or credits_private.names_others(p_user_id, e, v_key))
       );
     if found then
       delete from credits_private.store_event_names as n
@@ -8744,7 +8953,7 @@ revoke all on function credits_private.name_store_event(credits_private.store_ev
 -- The effect runs in a subtransaction: whatever goes wrong, a timeout included, undoes the effect and leaves an event that
 -- says why, for the next call or for maintenance. A deadlock is tried again at once. Only a serialization failure is
 -- raised, since a transaction that cannot see the present cannot put anything down either; the store sends again.
--- A body about people who have all left is not kept; of others, whoever has left is taken out.
+-- A body about people who have all left is not kept; of others, whoever has left is taken out, and their address.
 
 create or replace function credits_private.attempt_store_event(
   p_event credits_private.store_events,
@@ -8840,6 +9049,7 @@ begin
     v_event.body := null;
     return v_event;
   end if;
+  v_gone := v_gone || credits_private.find_gone_addresses(credits_private.names_in(v_event.body));
   if v_gone <> '{}' then
     -- stored before, or about to be
     update credits_private.store_events as e
@@ -8848,7 +9058,7 @@ begin
     v_event.body := credits_private.scrub_body(v_event.body, v_gone);
   end if;
   perform credits_private.name_store_event(
-    v_event, array(select n.name from unnest(v_names) as n (name) where n.name <> all (v_gone))
+    v_event, array(select n.name from unnest(v_names) as n (name) where n.name <> all (v_gone) and lower(n.name) <> all (v_gone))
   );
   return v_event;
 end;
@@ -10629,7 +10839,7 @@ end;
 $$;
 
 comment on function public.refund_purchase(text, text, text, bigint, text) is
-  'Take back the credits of a purchase: credits, or all of it for null, never more than it was worth. refund_id: the refund''s own name; again it changes nothing. Returns the purchase. Raises PT404 transaction_not_found, PT422 idempotency_key_reused, 22023 invalid_argument or invalid_amount.';
+  'Take back the credits of a purchase: credits, or all of it for null, never more than it was worth. refund_id: the refund''s own name; again it changes nothing. Returns the purchase. Raises PT404 transaction_not_found, PT410 account_closed, PT422 idempotency_key_reused, 22023 invalid_argument or invalid_amount.';
 
 revoke all on function public.refund_purchase(text, text, text, bigint, text) from public, anon, authenticated, service_role;
 grant execute on function public.refund_purchase(text, text, text, bigint, text) to service_role;
@@ -11236,7 +11446,7 @@ declare
   v_id pg_catalog.uuid;
 begin
   insert into credits_private.closed_accounts (closed_at, credits_written_off)
-  values (credits_private.now(), old.credits_remaining)
+  values ((credits_private.now() at time zone 'UTC')::pg_catalog.date, old.credits_remaining)
   returning id into v_id;
   perform credits_private.remove_ledger(old.user_id, v_id);
   perform credits_private.remove_lots(old.user_id);

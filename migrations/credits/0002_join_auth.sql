@@ -11,6 +11,10 @@
 -- Apart from the table, because it locks auth.users against every sign-up and sign-in until its transaction
 -- ends: it belongs into a migration that does little else. Nothing has to be validated, since the table is new.
 
+-- whoever came and went meanwhile
+delete from public.user_credits as a
+where not exists (select from auth.users as u where u.id = a.user_id);
+
 alter table public.user_credits
   -- squawk-ignore adding-foreign-key-constraint, constraint-missing-not-valid
   add constraint user_credits_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade;
@@ -70,11 +74,11 @@ create or replace trigger open_account_on_signup
 -- from sql/credits/triggers/close_account_on_deletion.sql
 -- close_account_on_deletion: a user who leaves by any way is gone the same way.
 --
--- After a delete the balance has gone by its foreign key, and all of the account with it. A soft deletion (GoTrue sets
--- deleted_at, and replaces the address in the same statement) leaves the row: the balance is deleted here, behind
--- whoever is opening or using the account at the moment. Then events, which the row's old address is needed for. An
--- error is raised: a deletion that is not whole has not been done. No comment on the trigger: on Supabase only the
--- owner of auth.users may write one.
+-- Before a delete what has fallen due is written. After it the balance has gone by its foreign key, and all of the
+-- account with it. A soft deletion (GoTrue sets deleted_at, and replaces the address in the same statement) leaves the
+-- row: the balance is deleted here, behind whoever is opening or using the account at the moment. Then events, which
+-- the row's old address is needed for. An error is raised: a deletion that is not whole has not been done. No comment
+-- on the triggers: on Supabase only the owner of auth.users may write one.
 
 create or replace function credits_private.close_account_on_deletion()
   returns trigger
@@ -83,14 +87,19 @@ create or replace function credits_private.close_account_on_deletion()
   set search_path = ''
 as $$
 begin
+  if tg_when = 'BEFORE' then
+    perform credits_private.settle_leaving(old.id);
+    return old;
+  end if;
   if tg_op = 'UPDATE' then
     if old.deleted_at is not null or new.deleted_at is null then
       return null;
     end if;
     perform from auth.users as u where u.id = new.id for update;
+    perform credits_private.settle_leaving(new.id);
     delete from public.user_credits as a where a.user_id = new.id;
-    perform credits_private.remove_adopted(new.id);
   end if;
+  perform credits_private.remove_adopted(old.id);
   perform credits_private.forget_user(old.id, old.email);
   return null;
 end;
@@ -103,6 +112,11 @@ revoke all on function credits_private.close_account_on_deletion() from public, 
 
 create or replace trigger close_account_on_deletion
   after delete or update of deleted_at on auth.users
+  for each row
+  execute function credits_private.close_account_on_deletion();
+
+create or replace trigger settle_account_before_deletion
+  before delete on auth.users
   for each row
   execute function credits_private.close_account_on_deletion();
 -- end

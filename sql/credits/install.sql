@@ -97,6 +97,7 @@
 \ir private/give_back.sql
 \ir private/end_hold.sql
 \ir private/settle_due.sql
+\ir private/settle_leaving.sql
 \ir private/settle_account.sql
 \ir private/spend.sql
 \ir private/add_credits.sql
@@ -161,7 +162,9 @@
 \ir private/apply_store_event.sql
 \ir private/lock_names.sql
 \ir private/names_in.sql
+\ir private/names_others.sql
 \ir private/find_gone.sql
+\ir private/find_gone_addresses.sql
 \ir private/scrub_body.sql
 \ir private/forget_user.sql
 \ir private/remove_ledger.sql

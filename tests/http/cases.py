@@ -5,8 +5,9 @@ told as the event and transaction "sold"; a refund "r1" then took back 20 of its
 pocket money a month, holds 10 as "held", and held 5 as "spent", which were captured with the key "film". A caller or an
 argument "ada" stands for the id of such a user, "stranger" for an id that no user has, "nobody" for a token that names
 no user; "sale" and "session" are ids that no store has used yet, "closed" is a transaction of an account that was
-deleted; "now" is any instant, "new" an id that was just made up. The status and SQLSTATE of a token are those of the
-README.
+deleted; "now" is any instant, "new" an id that was just made up, "age" any interval. Ada has the project "picture" with
+the layer "ink", Bob "poster" with "chalk". "left" was deleted softly: the row of auth.users is still there. The status
+and SQLSTATE of a token are those of the README.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ REMOVED = {
     "public.purchase_transactions": 0, "public.user_entitlements": 0, "credits_private.credit_lots": 0,
     "credits_private.lot_allocations": 0, "credits_private.hold_lots": 0, "credits_private.recurring_grants": 0,
     "credits_private.due_accounts": 0, "credits_private.outbox": 0, "credits_private.store_customers": 0,
-    "credits_private.store_event_names": 0,
+    "credits_private.store_event_names": 0, "credits_private.deleted_exports": 0, "public.profiles": 1,
+    "public.projects": 1, "public.project_layers": 1, "public.exports": 0,
 }  # fmt: skip
 RECEIPT = {"user_id": "ada", "deleted_at": "now", "credits_written_off": 2, "removed": REMOVED}
 
@@ -190,6 +192,56 @@ TAKEN = purchase(
 )  # fmt: skip
 PRO = {"entitlement": "pro"}
 
+
+def export(**columns: Any) -> dict[str, Any]:
+    """An export of ada's picture that she has just paid for, if nothing else is said."""
+    return {
+        "id": "new", "user_id": "ada", "project_id": "picture", "type": "png", "options": dict[str, Any](),
+        "layer_ids": None, "status": "pending", "error_message": None, "asset_path": None, "asset_url": None,
+        "idempotency_key": None, "paid_by": "credits", "seq": 3, "created_at": "now", "updated_at": "now",
+    } | columns  # fmt: skip
+
+
+UNSAID = (
+    "aud", "role", "email", "phone", "deleted_at", "invited_at", "updated_at", "instance_id", "banned_until",
+    "confirmed_at", "email_change", "is_super_admin", "last_sign_in_at", "recovery_sent_at", "raw_app_meta_data",
+    "email_confirmed_at", "phone_confirmed_at", "raw_user_meta_data", "confirmation_sent_at", "email_change_sent_at",
+    "phone_change_sent_at", "reauthentication_sent_at",
+)  # fmt: skip
+SAID = {
+    "id": "ada", "created_at": "now", "is_sso_user": False, "is_anonymous": False, "phone_change": "",
+    "email_change_confirm_status": 0,
+}  # fmt: skip
+DRAWN = {
+    "id": "picture", "user_id": "ada", "source_image_path": None, "status": "draft", "params": dict[str, Any](),
+    "manifest_path": None, "thumbnail_path": None, "created_at": "now", "updated_at": "now",
+}  # fmt: skip
+INK = {
+    "id": "ink", "project_id": "picture", "name": "ink", "png_path": None, "png_url": None, "width": None,
+    "height": None, "z_index": 0, "visible": True, "bbox": None, "transform": None, "created_at": "now",
+}  # fmt: skip
+KEPT = ("credits_private.settings", "credits_private.store_events", "credits_private.purchase_claims")
+HELD_ABOUT_ADA = {
+    "user_id": "ada",
+    "exported_at": "now",
+    "tables": {table: list[Any]() for table in (*REMOVED, *KEPT)}
+    | {
+        "auth.users": [dict.fromkeys(UNSAID) | SAID],
+        "public.user_credits": [ACCOUNT],
+        "public.credit_transactions": ROWS[::-1],
+        "public.profiles": [{"id": "ada", "email": None, "created_at": "now", "updated_at": "now"}],
+        "public.projects": [DRAWN],
+        "public.project_layers": [INK],
+    },
+}
+PICTURE = {"project_id": "picture", "type": "png"}
+POSTER = {"user_id": "bob", "project_id": "poster", "type": "png"}
+LAYERS = {"options": {"scale": [2, "x"]}, "layer_ids": ["ink"], "idempotency_key": "second"}
+EXPORTED = row(
+    3, -1, 1, description="Export", metadata={"project_id": "picture", "export_id": "new"}, idempotency_key="second"
+)
+STATS = {"projects": 1, "exports": 0, "lifetime_exports": 0, "account_age": "age", "credits": 2}
+
 READS = [
     Case("ada", "get_user_credits", {}, ACCOUNT),
     Case("service_role", "get_user_credits_for", ADA, ACCOUNT),
@@ -203,11 +255,15 @@ READS = [
     Case("service_role", "get_usage_for", ADA | SINCE | {"until": LATER}, USAGE),
     Case("service_role", "get_balance_at_for", ADA | {"at": LATER}, 2),
     Case("service_role", "explain_balance_for", ADA, EXPLANATION),
+    Case("service_role", "export_user_data_for", ADA, HELD_ABOUT_ADA),
     Case("service_role", "verify_ledger", ADA, []),
     Case("service_role", "verify_ledger", {}, []),
     Case("ada", "has_entitlement", PRO, False),
     Case("service_role", "has_entitlement_for", ADA | PRO, False),
     Case("service_role", "has_entitlement_for", BOB | PRO, True),
+    Case("ada", "get_user_stats", {}, STATS),
+    Case("service_role", "get_user_stats_for", ADA, STATS),
+    Case("service_role", "get_user_stats_for", BOB, STATS | {"account_age": None, "credits": 105}),
 ]
 SALES = [
     Case("service_role", "record_purchase_for", ORDER, purchase()),
@@ -267,13 +323,30 @@ WRITES = [
     Case("service_role", "set_alert_for", ADA, ACCOUNT),
     Case("service_role", "claim_outbox", {"max_items": 1, "lease": "1 minute"}, []),
     Case("service_role", "ack_outbox", {"ids": []}, 0),
+    Case("ada", "consume_credit_and_create_export", PICTURE, export()),
+    Case("ada", "consume_credit_and_create_export", PICTURE | LAYERS, export(**LAYERS)),
+    Case("service_role", "consume_credit_and_create_export_for", ADA | PICTURE | LAYERS, export(**LAYERS)),
+    Case(
+        "service_role",
+        "consume_credit_and_create_export_for",
+        POSTER | {"idempotency_key": "second"},
+        export(idempotency_key="second", paid_by="entitlement", seq=None, **POSTER),
+    ),
     Case("ada", "delete_user_account", {}, RECEIPT),
     Case("service_role", "delete_user_account_for", ADA, RECEIPT),
+    Case(
+        "service_role",
+        "delete_user_account_for",
+        {"user_id": "left"},
+        RECEIPT
+        | {"user_id": "left", "credits_written_off": 0, "removed": dict.fromkeys(REMOVED, 0) | {"auth.users": 1}},
+    ),
 ]
 
 SIGN_IN = ("not_authenticated", "Sign in first: this call needs a token whose sub is the id of a user.")
 NULL_USER = ("not_authenticated", "The user id is null: nobody is signed in.")
 NO_USER = ("account_not_found", "There is no such user.")
+DELETED = ("account_closed", "This account was deleted.")
 BROKE = ("insufficient_credits", "Add credits, or spend fewer.")
 LIMIT = ("balance_limit", "A balance stays below 9007199254740992 credits.")
 USED = "This key already names another operation of this user: use a new key for a new operation."
@@ -282,6 +355,8 @@ KEY = "An idempotency key has 1 to 255 characters and does not begin with credit
 OBJECT = "Metadata is a JSON object; {} when there is nothing to say."
 SMALL = "Metadata is an object of at most 4 kB that prints to at most 16 kB, with numbers up to 1e308."
 WRONG = "invalid_argument"
+NAMED = "The type of an export is a word of 1 to 100 characters."
+OPTIONS = "Options are a JSON object of at most 4 kB that prints to at most 16 kB, with numbers up to 1e308."
 LONG = "A description has at most 500 characters."
 TYPE = "Credits are added as purchase, bonus, signup_bonus, monthly_bonus or admin_adjustment."
 EXPIRY = "Credits expire at an instant to come; leave expires_at out for credits that never do."
@@ -346,6 +421,20 @@ BAD_ENTRIES: list[tuple[Arguments, str, str, Arguments | None]] = [
     ({"description": "d" * 501}, WRONG, LONG, {"argument": "description", "length": 501}),
     ({"amount": 2} | FIRST, "idempotency_key_reused", USED, FIRST | {"seq": 2}),
 ]
+BAD_EXPORTS: list[tuple[Arguments, str, str, Arguments | None]] = [
+    *(entry for entry in BAD_ENTRIES if entry[1] == "invalid_idempotency_key"),
+    (FIRST, "idempotency_key_reused", USED, FIRST | {"seq": 2}),
+    *(
+        ({"project_id": project}, "project_not_found", "This user has no such project.", {"project_id": project})
+        for project in ("poster", "sale", None)
+    ),
+    ({"type": ""}, WRONG, NAMED, {"argument": "type", "length": 0}),
+    ({"type": None}, WRONG, NAMED, {"argument": "type", "length": None}),
+    ({"options": ["a"]}, WRONG, OPTIONS, {"argument": "options"}),
+    ({"options": {"a": "b" * 5000}}, WRONG, OPTIONS, {"argument": "options"}),
+    ({"layer_ids": []}, WRONG, "Name 1 to 1000 layers, or none for all.", {"argument": "layer_ids", "length": 0}),
+    ({"layer_ids": ["ink", "chalk"]}, WRONG, "Each of the layers is one of this project.", {"argument": "layer_ids"}),
+]
 BAD_HOLDS: list[tuple[str | None, str | None]] = [("0 seconds", "00:00:00"), ("31 days", "31 days"), (None, None)]
 BAD_GRANTS: list[tuple[Arguments, str, str]] = [
     ({"name": "Pocket money"}, "name", "A name is a word in lowercase, up to 50 characters: daily, pro-monthly, ..."),
@@ -379,11 +468,29 @@ WRITERS: list[tuple[str, str, Arguments]] = [
     ("service_role", "refund_consumption_for", GRANT | {"seq": 2}),
     ("service_role", "capture_hold_for", HELD | {"amount": 1}),
 ]
+EXPORTERS: list[tuple[str, str, Arguments]] = [
+    ("ada", "consume_credit_and_create_export", PICTURE),
+    ("service_role", "consume_credit_and_create_export_for", ADA | PICTURE),
+]
+ANSWERERS: list[tuple[str, Arguments]] = [
+    *((name, valid) for caller, name, valid in WRITERS + EXPORTERS if caller == "service_role"),
+    ("release_hold_for", HELD),
+    ("set_alert_for", ADA),
+    ("set_recurring_grant", POCKET_MONEY),
+    ("end_recurring_grant", {"name": "pocket_money"}),
+    ("get_user_credits_for", ADA),
+    ("get_user_stats_for", ADA),
+    ("explain_balance_for", ADA),
+    ("record_purchase_for", ORDER),
+    ("grant_entitlement_for", PRO),
+]
 NULL = {"user_id": None}
 GONE = {"user_id": "stranger"}
+LEFT = {"user_id": "left"}
 REUSED = ("idempotency_key_reused", USED)
 APPLES = GRANT | {"type": "purchase", "metadata": {"store": "app_store"}}
 SHORT = {"amount": 3, "credits_available": 2, "credits_remaining": 2}
+EMPTY = {"amount": 1, "credits_available": 0, "credits_remaining": 0}  # after ada has spent the rest
 BACKWARDS = {"since": LATER, "until": SINCE["since"]}
 
 REFUSALS = [
@@ -395,22 +502,37 @@ REFUSALS = [
         if not (valid.keys() & {"seq", "hold_id"} and wrong == {"amount": None})  # there it means all
         and not ("hold_id" in valid and token == "idempotency_key_reused")  # bob has keys of his own
     ),
-    *(Refusal(caller, name, valid | NULL, *NULL_USER) for caller, name, valid in WRITERS[1:]),
-    *(Refusal(caller, name, valid | GONE, *NO_USER) for caller, name, valid in WRITERS[1:]),
     *(
-        Refusal("service_role", name, valid | wrong, *refusal)
-        for name, valid in (("release_hold_for", HELD), ("set_alert_for", ADA))
-        for wrong, refusal in ((NULL, NULL_USER), (GONE, NO_USER))
+        Refusal("service_role", name, valid | user, *refusal)
+        for name, valid in ANSWERERS
+        for user, refusal in ((GONE, NO_USER), (LEFT, DELETED))
     ),
-    Refusal("service_role", "set_recurring_grant", POCKET_MONEY | GONE, *NO_USER),
-    Refusal("service_role", "end_recurring_grant", {"name": "pocket_money"} | GONE, *NO_USER),
+    *(
+        Refusal(caller, name, {}, *refusal)
+        for name in ("get_user_credits", "get_user_stats", "consume_credit")
+        for caller, refusal in (("stranger", NO_USER), ("left", DELETED))
+    ),
+    *(
+        Refusal(caller, "consume_credit_and_create_export", PICTURE, *refusal)
+        for caller, refusal in (("stranger", NO_USER), ("left", DELETED))
+    ),
+    *(
+        Refusal(caller, name, valid | NULL, *NULL_USER)
+        for caller, name, valid in (WRITERS + EXPORTERS)[1:]
+        if caller != "ada"
+    ),
+    *(
+        Refusal("service_role", name, valid | NULL, *NULL_USER)
+        for name, valid in (("release_hold_for", HELD), ("set_alert_for", ADA))
+    ),
+    *(
+        Refusal(caller, name, valid | wrong, token, hint, details)
+        for caller, name, valid in EXPORTERS
+        for wrong, token, hint, details in BAD_EXPORTS
+    ),
     Refusal("service_role", "delete_user_account_for", NULL, *NULL_USER),
     Refusal("service_role", "export_user_data_for", NULL, *NULL_USER),
     Refusal("service_role", "export_user_data_for", GONE, *NO_USER),
-    Refusal("service_role", "get_user_credits_for", GONE, *NO_USER),
-    Refusal("service_role", "explain_balance_for", GONE, *NO_USER),
-    Refusal("stranger", "get_user_credits", {}, *NO_USER),
-    Refusal("stranger", "consume_credit", {}, *NO_USER),
     Refusal("ada", "consume_credit", {"amount": 3}, *BROKE, SHORT),
     Refusal("service_role", "consume_credit_for", ADA | {"amount": 3}, *BROKE, SHORT),
     Refusal("service_role", "add_credits_for", GRANT, *LIMIT, {"amount": 1, "credits_remaining": 2**53 - 1}),
@@ -423,6 +545,7 @@ REFUSALS = [
     ),
     Refusal("service_role", "add_credits_for", APPLES | IN_TIME, *APPLE, {"store": "app_store"}),
     Refusal("service_role", "reserve_credits_for", ADA | {"amount": 3}, *BROKE, SHORT),
+    *(Refusal(caller, name, valid, *BROKE, EMPTY) for caller, name, valid in EXPORTERS),
     Refusal("service_role", "reserve_credits_for", BOB | {"amount": 1}, *CROWD, {"active": 1, "maximum": 1}),
     Refusal("service_role", "reserve_credits_for", BOB | {"amount": 1} | FILM, *REUSED, FILM | {"seq": 5}),
     *(
@@ -527,7 +650,6 @@ REFUSALS = [
         {"argument": "environment", "reason": "sandbox_denied"},
     ),
     Refusal("service_role", "record_purchase_for", ORDER | NULL, *NULL_USER),
-    Refusal("service_role", "record_purchase_for", ORDER | GONE, *NO_USER),
     *(
         Refusal(
             "service_role",
@@ -579,7 +701,6 @@ REFUSALS = [
         {"amount": 0},
     ),
     Refusal("service_role", "grant_entitlement_for", PRO | NULL, *NULL_USER),
-    Refusal("service_role", "grant_entitlement_for", PRO | GONE, *NO_USER),
     Refusal(
         "service_role",
         "grant_entitlement_for",

@@ -28,8 +28,10 @@ from cases import (
     ADA,
     BOB,
     BROKE,
+    EMPTY,
     ENDED,
     EXPLANATION,
+    EXPORTED,
     GRANT,
     HELD,
     HOLDS,
@@ -44,6 +46,7 @@ from cases import (
     ROWS,
     SALES,
     SIGN_IN,
+    STATS,
     STORED,
     TAKEN,
     TOO_MUCH,
@@ -75,6 +78,7 @@ STATUSES = {  # the README's table of errors
 
 INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00"
 SAID_INSTANT = r"\d+ [A-Z][a-z]+ \d{4} \d\d:\d\d UTC"
+AGE = r"\b\d\d:\d\d:\d\d\.\d+"
 
 Step = tuple[str, tuple[Any, ...], dict[str, Any]]
 
@@ -129,13 +133,16 @@ class Api:
         return self.call(caller, step("from", table), step("select", columns))
 
     def call(self, caller: str, *steps: Step) -> Answer:
-        """Make one request: users go in and come out by name, instants as "now", other ids as "new", details parsed."""
+        """Make one request: users go in and come out by name, instants as "now", other ids as "new", details parsed.
+
+        An age, which is an interval, comes out as "age".
+        """
         before, text = len(self.gateway.statuses), json.dumps(steps)
         for name, user in self.users.items():
             text = text.replace(f'"{name}"', f'"{user}"')
         made = (self.javascript if self.client == "supabase-js" else self.python)(caller, json.loads(text))
         assert self.gateway.statuses[before:] == [made.status]
-        text = re.sub(rf"{INSTANT}|{SAID_INSTANT}", "now", json.dumps(made))
+        text = re.sub(AGE, "age", re.sub(rf"{INSTANT}|{SAID_INSTANT}", "now", json.dumps(made)))
         for name, user in self.users.items():
             text = text.replace(str(user), name)
         text = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "new", text)
@@ -199,8 +206,8 @@ def flavour(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def served(templates: Templates, flavour: str) -> Iterator[tuple[psycopg.Connection[Any], stack.Gateway]]:
-    """A pushed database to which an app has added the README's function, behind PostgREST and the gateway."""
-    with templates.clone(flavour) as database, database.connect() as owner:
+    """A database with both tracks to which an app has added the README's function, behind PostgREST and the gateway."""
+    with templates.clone(flavour, pushed="app") as database, database.connect() as owner:
         owner.execute(JOBS)
         owner.execute(blocks("sql")[0].encode())
         open_shop(owner)
@@ -230,7 +237,8 @@ def node() -> Iterator[Callable[..., Any]]:
 def js(served: tuple[psycopg.Connection[Any], stack.Gateway], node: Callable[..., Any]) -> Iterator[Api]:
     """The API for supabase-js alone."""
     owner, gateway = served
-    users = {"ada": sign_up(owner), "bob": sign_up(owner)}
+    users = {"ada": sign_up(owner, created_at=datetime.now(UTC)), "bob": sign_up(owner), "left": sign_up(owner)}
+    owner.execute("update auth.users set deleted_at = now() where id = %s", [users["left"]])
     users |= {name: uuid4() for name in ("stranger", "sale", "session", "sold")}
     Client(owner).consume_credit_for(users["ada"], description="A picture", idempotency_key="first")
     bought = json.dumps(revenuecat_event("bob", id="sold", transaction_id="sold"))
@@ -238,11 +246,12 @@ def js(served: tuple[psycopg.Connection[Any], stack.Gateway], node: Callable[...
         bought = bought.replace(f'"{name}"', f'"{user}"')
     owner.execute("select public.process_revenuecat_event(%s)", [bought])
     owner.execute("select public.refund_purchase('app_store', %s, 'r1', 20)", [str(users["sold"])])
-    users |= hold_credits(owner, users["bob"])
+    users |= hold_credits(owner, users["bob"]) | draw(owner, users["ada"], users["bob"])
     yield Api(owner, gateway, node, users)
     assert_books_add_up(owner)
     # with them goes what falls due to them, so that maintenance and proofs have one test to look at
-    owner.execute("select public.delete_user_account_for(u) from unnest(%s) as u", [[users["ada"], users["bob"]]])
+    everybody = [users[name] for name in ("ada", "bob", "left")]
+    owner.execute("select public.delete_user_account_for(u) from unnest(%s) as u", [everybody])
 
 
 def hold_credits(owner: psycopg.Connection[Any], user: UUID) -> dict[str, UUID]:
@@ -252,6 +261,15 @@ def hold_credits(owner: psycopg.Connection[Any], user: UUID) -> dict[str, UUID]:
     held, spent = (owner.execute(reserve, [user, amount]).fetchall()[0][0] for amount in (10, 5))
     owner.execute("select public.capture_hold_for(%s, %s, idempotency_key => 'film')", [user, spent])
     return {"held": held, "spent": spent}
+
+
+def draw(owner: psycopg.Connection[Any], *artists: UUID) -> dict[str, UUID]:
+    """Give each of two users a project with a layer."""
+    project = "insert into public.projects (user_id) values (%s) returning id"
+    layer = "insert into public.project_layers (project_id, name) values (%s, 'ink') returning id"
+    projects = [owner.execute(project, [artist]).fetchall()[0][0] for artist in artists]
+    layers = [owner.execute(layer, [project]).fetchall()[0][0] for project in projects]
+    return dict(zip(("picture", "poster", "ink", "chalk"), projects + layers, strict=True))
 
 
 @contextmanager
@@ -302,13 +320,14 @@ def test_a_write_answers_with_what_it_wrote(api: Api, case: Case) -> None:
 
 # these find nothing to do, and then write nothing
 IDLE = ("run_maintenance", "set_recurring_grant")
+OBJECTS = ("metadata", "payload", "options", "layer_ids")  # have no place in a URL
 
 
 @pytest.mark.parametrize("case", [case for case in WRITES if case.function not in IDLE], ids=named)
 def test_a_write_is_never_made_by_get(api: Api, case: Case) -> None:
-    arguments = {name: value for name, value in case.arguments.items() if name not in ("metadata", "payload")}
+    arguments = {name: value for name, value in case.arguments.items() if name not in OBJECTS}
     if "body" in arguments:
-        arguments["body"] = json.dumps(arguments["body"])  # no objects in a URL
+        arguments["body"] = json.dumps(arguments["body"])
     answer = api.rpc(case.caller, case.function, arguments, get=True)
     assert (answer.status, answer.code) == (405, "25006")
     assert api.rpc("ada", "get_user_credits").data == ACCOUNT
@@ -319,7 +338,8 @@ def test_a_replay_answers_with_the_same_row_and_writes_nothing(api: Api, case: C
     user = case.data["user_id"]
     before = api.rpc(user, "get_transaction_history").data
     assert api.rpc(*case[:3]) == api.rpc(*case[:3]) == Answer(200, case.data)
-    written = [] if case.function == "reserve_credits_for" else [case.data]
+    spent = [EXPORTED] if case.data.get("paid_by") == "credits" else []  # by the export
+    written = [case.data] if "balance_after" in case.data else spent
     assert api.rpc(user, "get_transaction_history").data == written + before
     holds = api.call(user, step("from", "credit_holds"), step("select", "*"), step("order", "created_at")).data
     assert len(holds) == (2 if user == "bob" else 1 - len(written))
@@ -344,6 +364,8 @@ def test_no_other_role_may_call(api: Api, case: Case) -> None:
 def test_a_refusal_has_its_status_token_details_and_hint(api: Api, case: Refusal) -> None:
     if case.token == "balance_limit":
         api.fill()
+    if case[3:] == (*BROKE, EMPTY):
+        api.rpc("ada", "consume_credit", {"amount": 2})
     with changed(api.owner, "max_active_holds", "1") if case.token == "too_many_holds" else nullcontext():
         assert api.rpc(*case[:3]) == refused(*case[3:])
 
@@ -361,7 +383,8 @@ def test_every_function_and_every_token_has_its_cases(js: Api) -> None:
     ).fetchall()
     roles = {"ada": ["authenticated"], "service_role": ["service_role"]}
     expected = {case.function: roles[case.caller] for case in READS + WRITES}
-    expected |= {field: ["authenticated", "service_role"] for field in ("credits_available", "id")}  # selected below
+    fields = ("credits", "credits_available", "id")  # selected below
+    expected |= {field: ["authenticated", "service_role"] for field in fields}
     expected |= {webhook: ["anon"] for webhook in ("revenuecat_webhook", "stripe_webhook")}  # in test_webhooks.py
     assert {name: may for name, _, may in functions if may} == expected
 
@@ -369,9 +392,8 @@ def test_every_function_and_every_token_has_its_cases(js: Api) -> None:
     for name, comment, _ in functions:
         raised = {case.token for case in REFUSALS if case.function == name}
         assert raised == tokens & set(re.findall(r"\w+", comment)), name
-    # nobody gets as far as the guard of the ledger: no role may change or remove a row, which the next test shows;
-    # projects are of the track app (test_app.py)
-    assert {case.token for case in REFUSALS} == tokens - {"ledger_immutable", "project_not_found"}
+    # nobody gets as far as the guard of the ledger: no role may change or remove a row, which the next test shows
+    assert {case.token for case in REFUSALS} == tokens - {"ledger_immutable"}
 
 
 @pytest.mark.parametrize("table", KEYS)
@@ -447,6 +469,44 @@ def test_users_read_their_entitlements_and_nobody_elses(api: Api) -> None:
     assert api.read("anon", "user_entitlements") == denied("anon", "table user_entitlements")
 
 
+def test_users_keep_their_projects_and_layers_and_make_exports_only_by_paying(js: Api) -> None:
+    def change(caller: str, table: str, *steps: Step) -> Answer:
+        return js.call(caller, step("from", table), *steps, step("select", "id"))
+
+    def counts(caller: str, *tables: str) -> list[int]:
+        return [len(js.read(caller, table, "id").data) for table in tables]
+
+    layer, export = {"project_id": "picture"}, {"project_id": "picture", "type": "png"}
+    assert change("ada", "projects", step("insert", ADA)) == Answer(201, [{"id": "new"}])
+    assert change("ada", "project_layers", step("insert", layer)) == Answer(201, [{"id": "new"}])
+    assert counts("ada", "projects", "project_layers", "profiles", "users") == [2, 2, 1, 1]
+    for table, mine, stolen, new in (
+        ("projects", "picture", BOB, {"status": "ready"}),
+        ("project_layers", "ink", {"project_id": "poster"}, {"name": "wash"}),
+    ):
+        for steps in ([step("insert", stolen)], [step("update", stolen), step("eq", "id", mine)]):
+            refusal = change("ada", table, *steps)
+            assert (refusal.status, refusal.code) == (403, "42501")
+        for caller, changes in (("bob", []), ("ada", [{"id": mine}])):
+            assert change(caller, table, step("update", new), step("eq", "id", mine)) == Answer(200, changes)
+    for steps in ([step("insert", export)], [step("update", export), step("eq", "user_id", "ada")]):
+        assert change("ada", "exports", *steps) == denied("ada", "table exports")
+
+    assert js.rpc("ada", "consume_credit_and_create_export", export).status == 200
+    assert [counts(caller, "exports") for caller in ("ada", "bob", "nobody")] == [[1], [0], [0]]
+    done = [step("update", {"status": "done", "asset_path": "ada.png"}), step("eq", "project_id", "picture")]
+    assert change("service_role", "exports", *done).data == [{"id": "new"}]
+    gone = [step("delete"), step("eq", "id", "picture")]
+    assert [change(caller, "projects", *gone).data for caller in ("bob", "ada")] == [[], [{"id": "picture"}]]
+    [item] = js.rpc("service_role", "claim_outbox").data
+    assert (item["kind"], item["user_id"], item["payload"]) == ("remove_file", None, {"path": "ada.png"})
+    js.owner.execute("delete from credits_private.outbox where true")
+    assert js.rpc("ada", "get_user_stats").data == STATS | {"lifetime_exports": 1, "credits": 1}
+    for table in ("profiles", "projects", "project_layers", "exports"):
+        assert js.read("anon", table) == denied("anon", f"table {table}")
+    assert js.read("anon", "users") == denied("anon", "view users")
+
+
 def test_everybody_sees_what_is_on_sale_and_services_what_was(api: Api) -> None:
     ordered = [step("from", "credit_products"), step("select", "*"), step("order", "product_id")]
     everything = [product | {"active_to": product["active_to"] and "now"} for product in PRODUCTS]
@@ -475,6 +535,8 @@ def test_computed_fields_can_be_selected_from_tables_and_from_answers(api: Api) 
         ("consume_credit", "id", {"id": "ada/3"}),
     ):
         assert api.call("ada", step("rpc", function, {}), step("select", columns)).data == data
+    assert api.read("ada", "profiles", "id, credits").data == [{"id": "ada", "credits": 1}]
+    assert api.read("ada", "users").data == [{"id": "ada", "email": None, "credits_balance": 1}]
 
 
 def test_a_lot_that_has_expired_is_counted_nowhere_before_anybody_swept_it(api: Api) -> None:
@@ -762,6 +824,28 @@ def test_the_document_for_supabase_sells_and_spends_as_written(js: Api) -> None:
     assert (sold["type"], sold["idempotency_key"], sold["balance_after"]) == ("purchase", "order:7", 102)
     spent = js.script("ada", f"{spend}\nreturn [credits, history.length, spent.balance_after]")
     assert spent == [{"credits_remaining": 102, "credits_available": 102}, 3, 100]
+
+
+def test_the_document_about_the_app_exports_and_counts_as_written(js: Api) -> None:
+    ask, count = blocks("js", ROOT / "docs" / "app.md")
+    shop = "const shown = [], showShop = (credits) => shown.push(credits)"
+    exported = f"{shop}\n{ask}\nreturn [made?.paid_by, made?.seq, shown]"
+    drawn = {"project": {"id": str(js.users["picture"])}}
+    assert [js.script("ada", exported, **drawn) for _ in range(3)] == [
+        ["credits", 3, []],
+        ["credits", 4, []],
+        [None, None, [0]],
+    ]
+    drawn = {"project": {"id": str(js.users["poster"])}}
+    assert js.script("bob", exported, **drawn) == ["entitlement", None, []]
+    counted = f"{count}\nreturn [stats.projects, stats.exports, stats.lifetime_exports, stats.credits]"
+    assert js.script("ada", counted) == [1, 2, 2, 0]
+
+
+def test_the_document_about_accounts_deletes_one_as_written(js: Api) -> None:
+    [leave] = blocks("js", ROOT / "docs" / "accounts.md")
+    told = f"{leave}\nconst {{ removed }} = receipt\nreturn [removed['auth.users'], removed['public.projects']]"
+    assert [js.script("ada", told) for _ in range(2)] == [[1, 1], [0, 0]]
 
 
 def test_what_revenuecat_says_was_bought_is_spent_by_supabase_js_and_no_server_is_ours(js: Api) -> None:

@@ -144,7 +144,7 @@ select throws_ok(
   'A service cannot record it for somebody else.'
 );
 select throws_ok(
-  $$ select public.refund_purchase('app_store', '1', 'refund-2') $$, 'PT404', 'transaction_not_found', 'Nor refund it.'
+  $$ select public.refund_purchase('app_store', '1', 'refund-2') $$, 'PT410', 'account_closed', 'Nor refund it.'
 );
 select is_empty(
   $$ select event_id from credits_private.store_events where reason = 'account_closed' and body is not null $$,

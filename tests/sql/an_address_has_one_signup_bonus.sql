@@ -2,7 +2,7 @@
 -- gone, and after its address was changed. Whoever has neither has it as before.
 
 begin;
-select plan(26);
+select plan(35);
 
 create function pg_temp.sign_up(p_address text, p_phone text default null)
   returns bigint
@@ -24,7 +24,15 @@ from (
     (6, 'bea.smith@gmail.com', 3),
     (7, 'b.e.a.smith+x@googlemail.com', 0),
     (8, 'beasmith@gmail.com', 0),
-    (9, 'beasmith@gmail.com.example.com', 3)
+    (9, 'beasmith@gmail.com.example.com', 3),
+    (10, 'ada@example.com.', 0),
+    (11, E'\u00a0ada@\texample.com\n', 0),
+    (12, 'ａｄａ@example.com', 0),
+    (13, E'rene\u0301@example.com', 3),
+    (14, E'ren\u00e9@example.com', 0),
+    (15, '+gus@example.com', 3),
+    (16, '+hal@example.com', 3),
+    (17, '+hal+x@example.com', 0)
 ) as people (place, address, bonus)
 order by place;
 
@@ -45,6 +53,7 @@ select is(pg_temp.sign_up('cee@example.org'), 0::bigint, 'Also when Cee has left
 select is(pg_temp.sign_up(null, '15550100'), null, 'Somebody signs up by phone.');
 select is((select a.credits_remaining from public.user_credits as a join auth.users as u on u.id = a.user_id where u.phone = '15550100'), 3::bigint, 'They have it.');
 select is(pg_temp.sign_up('dee@example.com', '+1 555-0100'), 0::bigint, 'The number has had it, whatever the address.');
+select is(pg_temp.sign_up('dan@example.com', '001 555 0100'), 0::bigint, 'With 00 for the plus too.');
 select is(pg_temp.sign_up('eve@example.com', '15550101'), 3::bigint, 'Another one has not.');
 
 -- neither
@@ -68,7 +77,7 @@ select is(
   (select count(*) from credits_private.bonus_claims), (
     select count(distinct h)
     from (values ('ada@example.com'), ('a.da@example.com'), ('beasmith@gmail.com'), ('beasmith@gmail.com.example.com'), ('cee@example.com'),
-      ('cee@example.org'), ('eve@example.com'), ('abe@example.com')) as a (address)
+      ('cee@example.org'), ('eve@example.com'), ('abe@example.com'), (E'ren\u00e9@example.com'), ('+gus@example.com'), ('+hal@example.com')) as a (address)
     cross join lateral credits_private.identity_hash('address', a.address) as h
   ) + 2, 'Each address and number was noted once.'
 );

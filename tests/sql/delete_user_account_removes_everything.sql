@@ -2,7 +2,7 @@
 -- Afterwards no column of any table mentions the user. Called again it removes nothing and says so.
 
 begin;
-select plan(12);
+select plan(14);
 
 insert into auth.users (id, email)
 values
@@ -21,7 +21,7 @@ select public.process_revenuecat_event(
     "product_id": "pro_pack"
   }}'
 );
--- all that has a life of its own: a lot, a hold on it, a grant, a notice, a refund
+-- all that has a life of its own: a lot, a hold on it, a grant that is due, a notice, a refund
 select public.set_alert_for('ada00000-0000-4000-8000-000000000000', 20);
 select public.add_credits_for('ada00000-0000-4000-8000-000000000000', 5, expires_at => now() + interval '1 day');
 select public.reserve_credits_for('ada00000-0000-4000-8000-000000000000', 2, description => 'For ada00000-0000-4000-8000-000000000000');
@@ -105,8 +105,8 @@ select results_eq(
     values (
       'ada00000-0000-4000-8000-000000000000'::uuid, 25::bigint,
       '{
-        "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 7, "public.credit_holds": 1,
-        "public.purchase_transactions": 1, "public.user_entitlements": 1, "credits_private.credit_lots": 1,
+        "auth.users": 1, "public.user_credits": 1, "public.credit_transactions": 8, "public.credit_holds": 1,
+        "public.purchase_transactions": 1, "public.user_entitlements": 1, "credits_private.credit_lots": 2,
         "credits_private.lot_allocations": 3, "credits_private.hold_lots": 1, "credits_private.recurring_grants": 1,
         "credits_private.due_accounts": 1, "credits_private.outbox": 1, "credits_private.store_customers": 1
       }'::jsonb
@@ -164,6 +164,19 @@ select results_eq(
   'values (0::bigint, 0::bigint)',
   'Whoever signs up again begins anew, without another signup bonus.'
 );
+
+-- a host's row of personal_data that is not right any more
+create table public.host_jobs (owner_id uuid);
+insert into credits_private.personal_data (relation, predicate) values ('public.host_jobs', 't.user_id = $1');
+set local client_min_messages = error;  -- the warning
+select results_eq(
+  $$
+    select removed -> 'public.host_jobs', removed -> 'auth.users'
+    from public.delete_user_account_for('ada10000-0000-4000-8000-000000000000')
+  $$,
+  $$ values ('null'::jsonb, '1'::jsonb) $$, 'What cannot be counted is null on the receipt, and the user is deleted.'
+);
+select is_empty($$ select from auth.users where id = 'ada10000-0000-4000-8000-000000000000' $$, 'Whatever the receipt could not say.');
 
 select * from finish();
 rollback;

@@ -2,7 +2,7 @@
 -- reason why it holds nobody. A new column that nobody thought about fails.
 
 begin;
-select plan(5);
+select plan(6);
 
 create temp table no_person (columns text, why text);
 insert into no_person
@@ -65,6 +65,27 @@ select is_empty(
     where not exists (select from columns as c where format('%s.%s', c.relation, c.name) ~ ('^' || p.columns || '$'))
   $$,
   'Every exception is about a column.'
+);
+
+-- a deletion counts them all
+set local enable_seqscan = off;
+create function pg_temp.plan_of(relation text, predicate text)
+  returns setof text
+  language plpgsql
+as $$
+begin
+  return query execute format('explain select count(*) from %s as t where %s', relation, predicate)
+  using gen_random_uuid(), 'ada@example.com';
+end;
+$$;
+select is_empty(
+  $$
+    select d.relation, p.line
+    from credits_private.personal_data as d
+    cross join lateral pg_temp.plan_of(d.relation, d.predicate) as p (line)
+    where d.relation <> 'credits_private.settings' and p.line like '%Seq Scan on %'
+  $$,
+  'An index serves each predicate.'
 );
 
 select * from finish();

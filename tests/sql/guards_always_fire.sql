@@ -22,6 +22,7 @@ select is(
     "keep_ledger on public.credit_transactions": "A",
     "keep_ledger_whole on public.credit_transactions": "A",
     "open_account_on_signup on auth.users": "O",
+    "settle_account_before_deletion on auth.users": "O",
     "post_transaction on public.credit_transactions": "O"
   }',
   'Each trigger is there and fires when it should.'

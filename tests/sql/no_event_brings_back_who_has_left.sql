@@ -1,12 +1,13 @@
 -- What a store tells of somebody who has left, by their id or by a name that it had for them, is ignored and kept without its
--- body. Of what is somebody else's too, it is kept without them. A name counts again when a living user turns out to have it.
+-- body. Of what is somebody else's too, it is kept without them, and so it is where only their address stands, which anybody may
+-- pay with. A name counts again when a living user turns out to have it.
 
 begin;
-select plan(25);
+select plan(30);
 
 select credits_private.set_setting('signup_bonus', '0');
-insert into auth.users (id, email)
-values ('ada00000-0000-4000-8000-000000000000', 'ada@example.com'), ('bea00000-0000-4000-8000-000000000000', 'bea@example.com');
+insert into auth.users (id, email, email_confirmed_at)
+values ('ada00000-0000-4000-8000-000000000000', 'ada@example.com', now()), ('bea00000-0000-4000-8000-000000000000', 'bea@example.com', null);
 select credits_private.set_product('any', 'pack', 100, 0, 0, null, null, 'pro', null, null, null);
 
 create function pg_temp.revenuecat(id text, type text, fields jsonb)
@@ -53,10 +54,13 @@ select is(
 select is((select count(*) from credits_private.store_event_names where name = 'ada@example.com'), 2::bigint, 'Her address is known in two.');
 select public.delete_user_account_for('ada00000-0000-4000-8000-000000000000');
 
-select is(pg_temp.body(id), null, format('%s has no body.', id)) from unnest(array['1', 's1', 'guest']) as ids (id);
+select is(pg_temp.body(id), null, format('%s has no body.', id)) from unnest(array['1', 's1']) as ids (id);
 select is(
-  (select concat_ws(' ', state, reason) from credits_private.store_events where event_id = 'guest'), 'ignored account_closed',
-  'What waited for nobody but her waits no more.'
+  (select concat_ws(' ', state, reason) from credits_private.store_events where event_id = 'guest'), 'parked unknown_user',
+  'What waited under her address alone waits on.'
+);
+select is(
+  pg_temp.body('guest')::jsonb #>> '{data,object,customer_details,email}', '00000000-0000-0000-0000-000000000000', 'Without the address.'
 );
 select is(
   pg_temp.body('gift')::jsonb #>> '{data,object,metadata,to}', 'a gift to 00000000-0000-0000-0000-000000000000.',
@@ -100,6 +104,20 @@ select is(
   'processed', 'A transfer to Bea is hers.'
 );
 select ok(pg_temp.body('m1') like all (array['%"00000000-0000-0000-0000-000000000000"%', '%bea00000%']), 'Its body does not name who it is from.');
+
+-- a late event with no more than the address
+select is(
+  pg_temp.stripe(id, 'checkout.session.completed', jsonb_build_object('id', id, 'mode', 'payment', 'payment_status', 'paid', 'payment_intent', id,
+    'customer_details', jsonb_build_object('email', address), 'metadata', '{"product_id": "pack"}'::jsonb)),
+  'parked unknown_user', format('A payment of a guest with %s is not closed.', address)
+)
+from (values ('a1', 'Ada@example.com'), ('a2', 'bea@example.com')) as late (id, address);
+select ok(
+  pg_temp.body('a1') not ilike '%ada@%' and pg_temp.body('a1') like '%00000000-0000-0000-0000-000000000000%',
+  'It is stored without the address.'
+);
+select ok(pg_temp.body('a2') like '%bea@example.com%', 'The address of somebody who is here stays.');
+select is_empty($$ select from credits_private.store_event_names where name = 'ada@example.com' $$, 'No list of names has it.');
 
 -- somebody who never had an account
 set local session_replication_role = replica;

@@ -2,7 +2,7 @@
 -- deleted had, and the totals less that are the balances of whoever is here.
 
 begin;
-select plan(9);
+select plan(12);
 
 create or replace function credits_private.now()
   returns timestamptz
@@ -54,6 +54,31 @@ select is((select count(*) from credits_private.closed_accounts), 3::bigint, 'Th
 select is(
   (select count(distinct closed_account_id) from credits_private.purchase_claims where user_id is null), 3::bigint,
   'Their claims stand under the same ids.'
+);
+
+
+-- what had fallen due and was not written
+select set_config('test.now', '2030-03-01 00:30:00+00', true);
+insert into auth.users (id, email)
+select ('bea00000-0000-4000-8000-00000000000' || n)::uuid, format('bea%s@example.com', n) from generate_series(1, 3) as n;
+select public.add_credits_for(id, 10, expires_at => '2030-03-31 12:00:00+00') from auth.users;
+select set_config('test.now', '2030-04-30 23:30:00+00', true);  -- in Tokyo it is May
+select results_eq(
+  $$
+    select credits_written_off, removed -> 'public.credit_transactions'
+    from public.delete_user_account_for('bea00000-0000-4000-8000-000000000001')
+  $$,
+  $$ values (3::bigint, '3'::jsonb) $$, 'A receipt counts what had fallen due.'
+);
+delete from auth.users where id = 'bea00000-0000-4000-8000-000000000002';
+update auth.users set deleted_at = now() where id = 'bea00000-0000-4000-8000-000000000003';
+select results_eq(
+  'select credits_written_off, closed_at from credits_private.closed_accounts where closed_at > ''2030-03-01''',
+  $$ values (3::bigint, '2030-04-30'::date), (3, '2030-04-30'), (3, '2030-04-30') $$, 'So does what was written off, by whichever way, on a day of UTC.'
+);
+select results_eq(
+  'select month, credits, operations from credits_private.monthly_totals where type = ''expiration''',
+  $$ values ('2030-03-01'::date, -30::bigint, 3::bigint) $$, 'And the month in which it fell due.'
 );
 
 select * from finish();

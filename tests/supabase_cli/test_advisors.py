@@ -12,12 +12,15 @@ from conftest import Database
 from supabase_cli.conftest import Supabase
 
 ADVISORS = ["db", "advisors", "--type", "all", "--level", "info", "--output-format", "json"]
-# Only a database in use has used its indexes; these serve deletions (whose is it?), maintenance (what is due?) and
-# a user's lots and holds among many that have ended.
+# Only a database in use has used its indexes; these serve deletions (whose is it?), maintenance (what is due?),
+# a user's lots and holds among many that have ended, and the lists of the app.
 UNUSED = [
     f"INFO unused_index: Index `{index}` on table `{table}` has not been used"
     for table, index in (
         ("public.credit_holds", "credit_holds_active"),
+        ("public.exports", "exports_project_id_created_at_idx"),
+        ("public.project_layers", "project_layers_project_id_z_index_idx"),
+        ("public.projects", "projects_user_id_created_at_idx"),
         ("credits_private.credit_lots", "credit_lots_open"),
         ("credits_private.due_accounts", "due_accounts_due_at"),
         ("credits_private.outbox", "outbox_claimable_at"),
@@ -49,15 +52,15 @@ def advice(supabase: Supabase, database: Database) -> list[str]:
 
 
 def test_the_advisors_find_nothing_at_any_level_but_indexes_of_a_new_database(
-    supabase: Supabase, database: Database
+    supabase: Supabase, app: Database
 ) -> None:
-    assert sorted(advice(supabase, database)) == sorted(UNUSED)
+    assert sorted(advice(supabase, app)) == sorted(UNUSED)
 
 
-def test_the_advisors_would_find_what_is_wrong_in_either_schema(supabase: Supabase, database: Database) -> None:
-    with database.connect() as connection:
+def test_the_advisors_would_find_what_is_wrong_in_either_schema(supabase: Supabase, app: Database) -> None:
+    with app.connect() as connection:
         connection.execute(CANARIES)
-    assert {found.partition(":")[0] for found in advice(supabase, database)} == {
+    assert {found.partition(":")[0] for found in advice(supabase, app)} == {
         "ERROR rls_disabled_in_public",
         "ERROR security_definer_view",
         "INFO no_primary_key",

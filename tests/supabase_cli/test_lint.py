@@ -17,9 +17,9 @@ create function {}() returns integer language plpgsql set search_path = '' as
 
 
 @pytest.fixture
-def checked(database: Database) -> Database:
-    create_plpgsql_check(database)
-    return database
+def checked(app: Database) -> Database:
+    create_plpgsql_check(app)
+    return app
 
 
 def test_lint_finds_nothing(supabase: Supabase, checked: Database) -> None:

@@ -25,6 +25,6 @@ end;
 $$;
 
 comment on function credits_private.read_stats(uuid) is
-  'Projects, exports, age of the account and balance of a user. Raises PT404 account_not_found.';
+  'Projects, exports, age of the account and balance of a user. Raises PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function credits_private.read_stats(uuid) from public, anon, authenticated, service_role;

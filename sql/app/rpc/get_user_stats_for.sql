@@ -15,7 +15,7 @@ end;
 $$;
 
 comment on function public.get_user_stats_for(uuid) is
-  'Projects, exports, exports ever made, age of the account and balance of a user; writes nothing. Raises PT404 account_not_found.';
+  'Projects, exports, exports ever made, age of the account and balance of a user; writes nothing. Raises PT404 account_not_found and PT410 account_closed.';
 
 revoke all on function public.get_user_stats_for(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.get_user_stats_for(uuid) to service_role;

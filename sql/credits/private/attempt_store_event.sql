@@ -3,7 +3,7 @@
 -- The effect runs in a subtransaction: whatever goes wrong, a timeout included, undoes the effect and leaves an event that
 -- says why, for the next call or for maintenance. A deadlock is tried again at once. Only a serialization failure is
 -- raised, since a transaction that cannot see the present cannot put anything down either; the store sends again.
--- A body about people who have all left is not kept; of others, whoever has left is taken out.
+-- A body about people who have all left is not kept; of others, whoever has left is taken out, and their address.
 
 create or replace function credits_private.attempt_store_event(
   p_event credits_private.store_events,
@@ -99,6 +99,7 @@ begin
     v_event.body := null;
     return v_event;
   end if;
+  v_gone := v_gone || credits_private.find_gone_addresses(credits_private.names_in(v_event.body));
   if v_gone <> '{}' then
     -- stored before, or about to be
     update credits_private.store_events as e
@@ -107,7 +108,7 @@ begin
     v_event.body := credits_private.scrub_body(v_event.body, v_gone);
   end if;
   perform credits_private.name_store_event(
-    v_event, array(select n.name from unnest(v_names) as n (name) where n.name <> all (v_gone))
+    v_event, array(select n.name from unnest(v_names) as n (name) where n.name <> all (v_gone) and lower(n.name) <> all (v_gone))
   );
   return v_event;
 end;

@@ -20,7 +20,7 @@ declare
   v_claimed bigint;
 begin
   insert into credits_private.bonus_claims (identity_hash, claimed_at)
-  select i.hash, credits_private.now()
+  select i.hash, (credits_private.now() at time zone 'UTC')::pg_catalog.date
   from unnest(v_hashes) as i (hash)
   order by i.hash
   on conflict (identity_hash) do nothing;

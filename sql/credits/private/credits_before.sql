@@ -12,7 +12,14 @@ declare
   v_credits bigint;
 begin
   if to_regclass('credits_before.balances') is not null then
-    execute 'select b.credits from credits_before.balances as b where b.user_id = $1' into v_credits using p_user_id;
+    begin
+      execute format('select b.credits from %s as b where b.user_id = $1', to_regclass('credits_before.balances'))
+      into v_credits
+      using p_user_id;
+    exception
+      when undefined_table then  -- the push has ended just now
+        return null;
+    end;
   end if;
   return v_credits;
 end;

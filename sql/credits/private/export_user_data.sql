@@ -22,7 +22,11 @@ begin
       detail = '{}',
       hint = 'The user id is null: nobody is signed in.';
   end if;
-  select lower(u.email) into v_address from auth.users as u where u.id = p_user_id;
+  -- an address that was never confirmed may be somebody else's
+  select case when to_jsonb(u) ->> 'email_confirmed_at' is not null then lower(u.email) end
+  into v_address
+  from auth.users as u
+  where u.id = p_user_id;
   if not found then
     raise exception using
       errcode = 'PT404',

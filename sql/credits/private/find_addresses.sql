@@ -13,7 +13,7 @@ as $$
   from (
     select a.address, jsonb_agg(u.id order by u.id) as user_ids
     from (select distinct unnest(p_addresses) as address) as a
-    join auth.users as u on lower(u.email) = lower(a.address)
+    join auth.users as u on lower(u.email) = lower(a.address) and u.deleted_at is null
     group by a.address
   ) as f;
 $$;

@@ -11,6 +11,7 @@ create or replace function credits_private.finish_adoption()
   set search_path = ''
 as $$
 declare
+  v_before constant pg_catalog.name := 'credits_before'::pg_catalog.name;
   v_constraint pg_catalog.record;
 begin
   for v_constraint in
@@ -29,16 +30,22 @@ begin
   end loop;
   if to_regclass('credits_before.balances') is not null then
     -- what was bought by somebody who is not here any more is not credited to anybody else
-    execute $claim$
+    execute format($claim$
       insert into credits_private.purchase_claims (store, environment, transaction_id, source, claimed_at, closed_account_id)
       select distinct on (p.store, p.environment, p.transaction_id)
         p.store, p.environment, p.transaction_id, 'adopted', coalesce(p.at, credits_private.now()),
         '00000000-0000-0000-0000-000000000000'::pg_catalog.uuid
-      from credits_before.purchases as p
+      from %I.purchases as p
       order by p.store, p.environment, p.transaction_id
       on conflict (store, environment, transaction_id) do nothing
-    $claim$;
-    drop view if exists credits_before.balances, credits_before.purchases, credits_before.transactions;
+    $claim$, v_before);
+    execute format(
+      'drop %s %I.balances; drop view %I.purchases; drop view %I.transactions',
+      case when exists (
+        select from pg_catalog.pg_tables as t where (t.schemaname, t.tablename) = (v_before, 'balances')
+      ) then 'table' else 'view' end,
+      v_before, v_before, v_before
+    );
   end if;
 end;
 $$;

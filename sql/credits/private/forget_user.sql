@@ -1,9 +1,10 @@
 -- forget_user: no event names somebody who has left, and nothing late brings them back.
 --
 -- The end of every deletion, also of a user who never had an account. Their events keep their figures and lose their
--- bodies; so do events of nobody that carry their id, a name that a store had for them, or their address. What is
--- somebody else's, or may be, stays, with zeros where they were named. Comes after balance and claims: the order in
--- which an event is done.
+-- bodies; so do events of nobody that name them and have nothing left to do. What is somebody else's, or may be yet,
+-- stays, with zeros where they were named: a payment that waits is closed only where it names them, by their id or a
+-- name that a store had for them, and nobody else. An address proves nothing: anybody may pay with it, or have signed
+-- up with it. Comes after balance and claims: the order in which an event is done.
 
 create or replace function credits_private.forget_user(
   p_user_id uuid,
@@ -23,16 +24,20 @@ declare
     null
   );
   v_event pg_catalog.record;
+  v_is_named boolean;
 begin
   insert into credits_private.closed_identities (identity_hash, closed_at)
-  select i.hash, credits_private.now()
+  select i.hash, (credits_private.now() at time zone 'UTC')::pg_catalog.date
   from (
     select credits_private.identity_hash('user', v_id, v_key)
+    union
+    select credits_private.identity_hash('address', p_address, v_key)
     union
     select credits_private.identity_hash('name', c.provider || ':' || c.name, v_key)
     from credits_private.store_customers as c
     where c.user_id = p_user_id
   ) as i (hash)
+  where i.hash is not null
   order by i.hash
   on conflict (identity_hash) do nothing;
   for v_event in
@@ -41,28 +46,27 @@ begin
     select n.provider, n.event_id from credits_private.store_event_names as n where n.name = any (v_words)
     order by provider, event_id
   loop
+    v_is_named := exists (
+      select
+      from credits_private.store_event_names as n
+      left join credits_private.store_customers as c
+        on c.provider = n.provider and c.name = n.name and c.user_id = p_user_id
+      where n.provider = v_event.provider
+        and n.event_id = v_event.event_id
+        and (n.name = v_id or c.user_id is not null)
+    );
     update credits_private.store_events as e
     set
       body = credits_private.scrub_body(e.body, v_words),
-      retry_at = case when e.user_id is null then credits_private.now() else e.retry_at end
+      -- whose it is may have been the question
+      retry_at = case when v_is_named and e.state = 'parked' then credits_private.now() else e.retry_at end
     where e.provider = v_event.provider
       and e.event_id = v_event.event_id
       and e.user_id is distinct from p_user_id
       and (
         e.user_id is not null
-        or e.state in ('pending', 'parked', 'failed') and exists (
-          select
-          from credits_private.store_event_names as n
-          where n.provider = e.provider
-            and n.event_id = e.event_id
-            and n.name <> v_id
-            and exists (
-              select
-              from auth.users as u
-              where u.id = case when n.name like '________-____-____-____-____________' then n.name::pg_catalog.uuid end
-                and u.deleted_at is null
-            )
-        )
+        or e.state in ('pending', 'parked', 'failed')
+          and (not v_is_named or credits_private.names_others(p_user_id, e, v_key))
       );
     if found then
       delete from credits_private.store_event_names as n

@@ -1,8 +1,8 @@
 -- join_adopted: rows of before go with their user.
 --
 -- Called by the migration that joins credits-db to auth.users. The tables of before that credits-db took over name users;
--- when one is deleted, nothing of them may stay behind, and nothing may stand in the way: each reference becomes ON
--- DELETE CASCADE, whatever it was called.
+-- when one is deleted, nothing may stand in the way: a reference that would, and any of a table that moved, becomes ON
+-- DELETE CASCADE, whatever it was called. What has no reference is removed by remove_adopted.
 
 create or replace function credits_private.join_adopted()
   returns void
@@ -30,11 +30,15 @@ begin
       perform credits_private.repoint(v_table, v_column, 'auth.users'::pg_catalog.regclass);
     else
       for v_target in
-        select k.confrelid
+        select k.confrelid::pg_catalog.regclass
         from pg_catalog.pg_constraint as k
         join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and array[a.attnum] = k.conkey
         join pg_catalog.pg_attribute as b on b.attrelid = k.confrelid and array[b.attnum] = k.confkey
-        where k.conrelid = v_table and k.contype = 'f' and a.attname = v_column and b.attname = 'id'
+        where k.conrelid = v_table
+          and k.contype = 'f'
+          and k.confdeltype in ('a', 'r')  -- what a host lets go in its own way goes in that way
+          and a.attname = v_column
+          and b.attname = 'id'
         limit 1
       loop
         perform credits_private.repoint(v_table, v_column, v_target);

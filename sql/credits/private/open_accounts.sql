@@ -50,7 +50,7 @@ begin
   ),
   claimed as (
     insert into credits_private.bonus_claims (identity_hash, claimed_at)
-    select i.hash, v_now
+    select i.hash, (v_now at time zone 'UTC')::pg_catalog.date
     from identities as i
     where i.place = 1
     order by i.hash

@@ -16,10 +16,10 @@ create or replace function credits_private.refund_purchase(
   set search_path = ''
 as $$
 declare
-  v_user_id pg_catalog.uuid := (
-    credits_private.find_claim(lower(p_store), p_environment, array[p_transaction_id])
-  ).user_id;
-  v_claim credits_private.purchase_claims;
+  v_claim credits_private.purchase_claims := credits_private.find_claim(
+    lower(p_store), p_environment, array[p_transaction_id]
+  );
+  v_user_id pg_catalog.uuid := v_claim.user_id;
   v_known credits_private.purchase_facts;
   v_purchase public.purchase_transactions;
 begin
@@ -36,6 +36,13 @@ begin
       message = 'invalid_amount',
       detail = json_build_object('amount', p_credits),
       hint = 'An amount is a whole number of credits from 1 to 1000000000000.';
+  end if;
+  if v_claim.closed_account_id is not null then
+    raise exception using
+      errcode = 'PT410',
+      message = 'account_closed',
+      detail = '{}',
+      hint = 'This purchase is of an account that was deleted: nothing is left to take back.';
   end if;
   if v_user_id is null then
     raise exception using

@@ -1,6 +1,7 @@
--- remove_adopted: removes what the tables of before have of a user whose row in auth.users stays (a soft deletion).
+-- remove_adopted: removes what adopted tables have yet of a user who leaves.
 --
--- A deletion takes those rows by their references (join_adopted).
+-- Most rows go by their references (join_adopted); this is for tables that have none, and for a soft deletion, which leaves
+-- the row of auth.users.
 
 create or replace function credits_private.remove_adopted(p_user_id uuid)
   returns void

@@ -21,7 +21,7 @@ end;
 $$;
 
 comment on function public.refund_purchase(text, text, text, bigint, text) is
-  'Take back the credits of a purchase: credits, or all of it for null, never more than it was worth. refund_id: the refund''s own name; again it changes nothing. Returns the purchase. Raises PT404 transaction_not_found, PT422 idempotency_key_reused, 22023 invalid_argument or invalid_amount.';
+  'Take back the credits of a purchase: credits, or all of it for null, never more than it was worth. refund_id: the refund''s own name; again it changes nothing. Returns the purchase. Raises PT404 transaction_not_found, PT410 account_closed, PT422 idempotency_key_reused, 22023 invalid_argument or invalid_amount.';
 
 revoke all on function public.refund_purchase(text, text, text, bigint, text) from public, anon, authenticated, service_role;
 grant execute on function public.refund_purchase(text, text, text, bigint, text) to service_role;

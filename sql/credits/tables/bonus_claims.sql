@@ -5,7 +5,7 @@
 
 create table credits_private.bonus_claims (
   identity_hash bytea not null,
-  claimed_at timestamptz not null,
+  claimed_at date not null,
   constraint bonus_claims_pkey primary key (identity_hash)
 );
 
@@ -14,6 +14,6 @@ comment on table credits_private.bonus_claims is
 comment on column credits_private.bonus_claims.identity_hash is
   'identity_hash of an address or a phone number.';
 comment on column credits_private.bonus_claims.claimed_at is
-  'When it had the bonus.';
+  'The day on which it had the bonus, in UTC.';
 
 revoke all on table credits_private.bonus_claims from public, anon, authenticated, service_role;

@@ -5,7 +5,7 @@
 
 create table credits_private.closed_accounts (
   id uuid not null default gen_random_uuid(),
-  closed_at timestamptz not null,
+  closed_at date not null,
   credits_written_off bigint not null,
   constraint closed_accounts_pkey primary key (id)
 );
@@ -15,8 +15,8 @@ comment on table credits_private.closed_accounts is
 comment on column credits_private.closed_accounts.id is
   'A random id: closed_account_id of its totals and claims.';
 comment on column credits_private.closed_accounts.closed_at is
-  'When it was deleted: the month in which its credits were written off.';
+  'The day on which it was deleted and its credits were written off, in UTC.';
 comment on column credits_private.closed_accounts.credits_written_off is
-  'The balance that was given up, held credits included, as last posted; negative when a debt was.';
+  'The balance that was given up, held credits included; negative when a debt was.';
 
 revoke all on table credits_private.closed_accounts from public, anon, authenticated, service_role;

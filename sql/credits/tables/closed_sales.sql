@@ -3,6 +3,7 @@
 -- Written when the account goes, so that monthly_sales says the same before and after.
 
 create table credits_private.closed_sales (
+  id uuid not null default gen_random_uuid(),
   closed_account_id uuid not null,
   month date not null,
   store text not null,
@@ -15,6 +16,7 @@ create table credits_private.closed_sales (
   credits bigint not null,
   refunded_credits bigint not null,
   price_cents bigint,
+  constraint closed_sales_pkey primary key (id),
   constraint closed_sales_key unique nulls not distinct (
     closed_account_id, month, store, environment, product_id, status, currency
   )
@@ -22,6 +24,8 @@ create table credits_private.closed_sales (
 
 comment on table credits_private.closed_sales is
   'What deleted accounts had bought, by month and product.';
+comment on column credits_private.closed_sales.id is
+  'A random name: the currency may be null, so the key below is none for a replica.';
 comment on column credits_private.closed_sales.closed_account_id is
   'The account, as in closed_accounts.';
 comment on column credits_private.closed_sales.month is

@@ -17,7 +17,7 @@ comment on table credits_private.personal_data is
 comment on column credits_private.personal_data.relation is
   'The table with its schema, for instance public.user_credits.';
 comment on column credits_private.personal_data.predicate is
-  'Which of its rows, as t, are of a user: SQL in which $1 is their id (uuid) and $2 their address in lowercase, or null.';
+  'Which of its rows, as t, are of a user: SQL in which $1 is their id (uuid) and $2 their address in lowercase, or null. A deletion waits for it, so an index should serve it.';
 comment on column credits_private.personal_data.concealed is
   'Columns that an export leaves out, as patterns of LIKE: secrets, and what is about others.';
 comment on column credits_private.personal_data.is_erased is
@@ -42,19 +42,29 @@ values
   ('credits_private.store_customers', 't.user_id = $1', '{}', true),
   (
     'credits_private.store_event_names',
-    't.name in ($1::pg_catalog.text, $2) or t.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)',
+    't.name = any (
+      array[$1::pg_catalog.text, $2] || array(select c.name from credits_private.store_customers as c where c.user_id = $1)
+    )',
     '{}', true
   ),
   (
     'credits_private.store_events',
-    't.user_id = $1 or t.user_id is null and (t.provider, t.event_id) in (
-      select n.provider, n.event_id
+    '(t.provider, t.event_id) in (
+      select e.provider, e.event_id
+      from credits_private.store_events as e
+      where e.user_id = $1
+      union
+      select e.provider, e.event_id
       from credits_private.store_event_names as n
-      where n.name in ($1::pg_catalog.text, $2) or n.name in (select c.name from credits_private.store_customers as c where c.user_id = $1)
+      join credits_private.store_events as e on e.provider = n.provider and e.event_id = n.event_id
+      where e.user_id is null
+        and n.name = any (
+          array[$1::pg_catalog.text, $2] || array(select c.name from credits_private.store_customers as c where c.user_id = $1)
+        )
     )',
     '{}', false
   ),
-  ('credits_private.purchase_claims', '$1 in (t.user_id, t.entitled_user_id)', '{user_id,entitled_user_id}', false),
+  ('credits_private.purchase_claims', 't.user_id = $1 or t.entitled_user_id = $1', '{user_id,entitled_user_id}', false),
   (
     'credits_private.settings', 't.name = ''sandbox_users'' and $1::pg_catalog.text = any (string_to_array(t.value, '',''))', '{value}', false
   );

@@ -14,7 +14,7 @@ declare
   v_id pg_catalog.uuid;
 begin
   insert into credits_private.closed_accounts (closed_at, credits_written_off)
-  values (credits_private.now(), old.credits_remaining)
+  values ((credits_private.now() at time zone 'UTC')::pg_catalog.date, old.credits_remaining)
   returning id into v_id;
   perform credits_private.remove_ledger(old.user_id, v_id);
   perform credits_private.remove_lots(old.user_id);
