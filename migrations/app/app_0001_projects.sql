@@ -1048,7 +1048,7 @@ begin
         insert into credits_private.deleted_projects (id, user_id)
         select d.id, d.user_id
         from deleted as d
-        where d.user_id is not null
+        join auth.users as u on u.id = d.user_id and u.deleted_at is null
         on conflict (id) do update set user_id = excluded.user_id
       $sql$;
   end if;
@@ -1056,13 +1056,13 @@ begin
     $sql$
       insert into credits_private.outbox as o (kind, payload, created_at, claimable_at)
       select distinct on (f.path)
-        'remove_file', jsonb_build_object('path', f.path, 'owner', coalesce(p.user_id, n.user_id)), $1, $1
+        'remove_file', jsonb_build_object('path', f.path, 'owner', %3$s), $1, $1
       from deleted as d
       cross join unnest(array[%s]) as f (path)
       left join public.projects as p on p.id = d.%I
       left join credits_private.deleted_projects as n on n.id = d.%2$I
       where octet_length(f.path) between 1 and 1024
-      order by f.path, starts_with(f.path, coalesce(p.user_id, n.user_id) || '/') is true desc, n.user_id
+      order by f.path, starts_with(f.path, %3$s || '/') is true desc, n.user_id
       on conflict ((payload ->> 'path')) where kind = 'remove_file' do update
       set id = gen_random_uuid(),
         -- whose folder it lies in has the say
@@ -1074,7 +1074,8 @@ begin
         claimable_at = excluded.claimable_at
     $sql$,
     (select string_agg(format('d.%I::pg_catalog.text', a.name), ', ') from unnest(tg_argv) as a (name)),
-    v_project
+    v_project,
+    case when v_project = 'id' then 'd.user_id' else 'coalesce(p.user_id, n.user_id)' end
   )
   using credits_private.now();
   return null;

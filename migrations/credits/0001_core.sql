@@ -2410,7 +2410,7 @@ begin
       hint = 'This account was deleted.';
   end if;
   if v_user.is_anonymous then
-    return 0;
+    return 0::bigint;
   end if;
   select s.value::bigint into v_bonus from credits_private.settings as s where s.name = 'signup_bonus';
   if v_bonus > 0 and exists (
@@ -2418,7 +2418,7 @@ begin
     from credits_private.bonus_claims as c
     where c.identity_hash = any (credits_private.bonus_identities(v_user.email, v_user.phone))
   ) then
-    return 0;
+    return 0::bigint;
   end if;
   return v_bonus;
 end;
@@ -2887,7 +2887,7 @@ begin
       ),
       rewarded as (
         insert into credits_private.bonus_claims (identity_hash, claimed_at)
-        select credits_private.identity_hash('user', u.id::pg_catalog.text), $2
+        select credits_private.identity_hash('user', u.id::pg_catalog.text), ($2 at time zone 'UTC')::pg_catalog.date
         from auth.users as u
         join opened as o on o.user_id = u.id
         where u.is_anonymous
@@ -5144,7 +5144,7 @@ declare
   v_address pg_catalog.text;
   v_place credits_private.personal_data;
   v_rows pg_catalog.jsonb;
-  v_tables pg_catalog.jsonb := '{}';
+  v_tables pg_catalog.jsonb := '{}'::pg_catalog.jsonb;
 begin
   if p_user_id is null then
     raise exception using

@@ -20,6 +20,7 @@ begin
   end if;
   delete from credits_private.deleted_exports as d where d.user_id = old.id;
   delete from credits_private.export_keys as k where k.user_id = old.id;
+  delete from credits_private.deleted_projects as d where d.user_id = old.id;
   -- of a project that a service has given to somebody else
   update public.exports as e
   set user_id = null

@@ -203,7 +203,7 @@ begin
       ),
       rewarded as (
         insert into credits_private.bonus_claims (identity_hash, claimed_at)
-        select credits_private.identity_hash('user', u.id::pg_catalog.text), $2
+        select credits_private.identity_hash('user', u.id::pg_catalog.text), ($2 at time zone 'UTC')::pg_catalog.date
         from auth.users as u
         join opened as o on o.user_id = u.id
         where u.is_anonymous

@@ -13,7 +13,7 @@ declare
   v_address pg_catalog.text;
   v_place credits_private.personal_data;
   v_rows pg_catalog.jsonb;
-  v_tables pg_catalog.jsonb := '{}';
+  v_tables pg_catalog.jsonb := '{}'::pg_catalog.jsonb;
 begin
   if p_user_id is null then
     raise exception using

@@ -34,7 +34,7 @@ begin
       hint = 'This account was deleted.';
   end if;
   if v_user.is_anonymous then
-    return 0;
+    return 0::bigint;
   end if;
   select s.value::bigint into v_bonus from credits_private.settings as s where s.name = 'signup_bonus';
   if v_bonus > 0 and exists (
@@ -42,7 +42,7 @@ begin
     from credits_private.bonus_claims as c
     where c.identity_hash = any (credits_private.bonus_identities(v_user.email, v_user.phone))
   ) then
-    return 0;
+    return 0::bigint;
   end if;
   return v_bonus;
 end;
