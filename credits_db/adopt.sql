@@ -188,7 +188,7 @@ begin
       and p.pronamespace <> coalesce(to_regnamespace('credits_private'), 0)
       and (
         t.tgrelid = 'auth.users'::regclass
-          and t.tgname in ('open_account_on_signup', 'close_account_on_deletion', 'write_profile', 'remove_projects')
+          and t.tgname in ('open_account_on_signup', 'close_account_on_deletion', 'write_profile', 'remove_projects', 'remove_projects_softly')
         or p_track = 'app'
           and t.tgrelid in (select to_regclass('public.' || c.name) from unnest(v_app) as c (name))
           and t.tgname in ('remove_files', 'count_exports', 'touch')

@@ -84,11 +84,12 @@ $$;
 -- end
 
 -- from sql/app/triggers/remove_projects.sql
--- remove_projects: what the references to auth.users cannot remove when a user goes.
+-- remove_projects: everything of the app goes with its user, and nothing of theirs stays behind.
 --
--- Projects are gone by then: Postgres runs its own triggers first, by their names. Their exports may not be, but nobody
--- counts them any more (count_exports). A soft deletion leaves the row in auth.users, so all that would go with it goes
--- here. No comment on the trigger: on Supabase only the owner of auth.users may write one.
+-- Before a deletion, while it is known whose the projects, layers and exports are: a cascade would come to layers and
+-- exports when nobody knows any more, and their files would have no owner. A soft deletion leaves the row in auth.users,
+-- so all that would go with it goes here. No comment on the triggers: on Supabase only the owner of auth.users may write
+-- one.
 
 create or replace function credits_private.remove_projects()
   returns trigger
@@ -101,27 +102,35 @@ begin
     if old.deleted_at is not null or new.deleted_at is null then
       return null;
     end if;
-    delete from public.projects as p where p.user_id = old.id;
+  end if;
+  -- triggers of the host may fire on the way, and not all of them name schemas; temporary objects come last
+  set local search_path = public, extensions, pg_temp;
+  if tg_op = 'UPDATE' then
     delete from public.profiles as p where p.id = old.id;
   end if;
+  delete from public.projects as p where p.user_id = old.id;
+  set local search_path = '';
+  delete from credits_private.deleted_projects as d where d.user_id = old.id;
   delete from credits_private.deleted_exports as d where d.user_id = old.id;
   delete from credits_private.export_keys as k where k.user_id = old.id;
-  delete from credits_private.deleted_projects as d where d.user_id = old.id;
   -- of a project that a service has given to somebody else
-  update public.exports as e
-  set user_id = null
-  where e.user_id = old.id and exists (select from public.projects as p where p.id = e.project_id);
-  return null;
+  update public.exports as e set user_id = null where e.user_id = old.id;
+  return old;
 end;
 $$;
 
 comment on function credits_private.remove_projects() is
-  'Trigger on auth.users: removes what is left of a deleted user in the tables of the app, and everything of one who was soft-deleted.';
+  'Trigger on auth.users: removes what a deleted user has in the tables of the app.';
 
 revoke all on function credits_private.remove_projects() from public, anon, authenticated, service_role;
 
 create or replace trigger remove_projects
-  after delete or update of deleted_at on auth.users
+  before delete on auth.users
+  for each row
+  execute function credits_private.remove_projects();
+
+create or replace trigger remove_projects_softly
+  after update of deleted_at on auth.users
   for each row
   execute function credits_private.remove_projects();
 -- end

@@ -1693,7 +1693,7 @@ revoke all on table credits_private.due_accounts from public, anon, authenticate
 --
 -- Written in the transaction of what happened. A worker claims items for a while (claim_outbox) and removes them
 -- when the work is done (ack_outbox); the items of one that died are handed out again. Items about a user go with
--- the account; what outlives it, a file to remove, names nobody, and waits once.
+-- the account; what outlives it, a file to remove, waits once, and says whose it was until it is done.
 
 create table credits_private.outbox (
   id uuid not null default gen_random_uuid(),
@@ -5112,10 +5112,10 @@ begin
     end;
     v_receipt.removed := v_receipt.removed || jsonb_build_object(v_place.relation, v_count);
   end loop;
-  -- triggers of the host may fire on the way, and find their tables as they do elsewhere
-  perform set_config('search_path', 'public, extensions, pg_temp', true);
+  -- triggers of the host may fire on the way, and not all of them name schemas; temporary objects come last
+  set local search_path = public, extensions, pg_temp;
   delete from auth.users as u where u.id = p_user_id;
-  perform set_config('search_path', '', true);
+  set local search_path = '';
   v_receipt.user_id := p_user_id;
   v_receipt.deleted_at := credits_private.now();
   return v_receipt;

@@ -16,14 +16,16 @@ declare
   v_project pg_catalog.text := case when tg_relid = 'public.projects'::regclass then 'id' else 'project_id' end::pg_catalog.text;
 begin
   if tg_relid = 'public.projects'::regclass then
-    execute
+    execute format(
       $sql$
         insert into credits_private.deleted_projects (id, user_id)
-        select d.id, d.user_id
+        select d.%I, d.user_id
         from deleted as d
-        join auth.users as u on u.id = d.user_id and u.deleted_at is null
+        where d.user_id is not null
         on conflict (id) do update set user_id = excluded.user_id
-      $sql$;
+      $sql$,
+      v_project
+    );
   end if;
   execute format(
     $sql$
@@ -31,8 +33,8 @@ begin
       select distinct on (f.path)
         'remove_file', jsonb_build_object('path', f.path, 'owner', %3$s), $1, $1
       from deleted as d
-      cross join unnest(array[%s]) as f (path)
-      left join public.projects as p on p.id = d.%I
+      cross join unnest(array[%1$s]) as f (path)
+      left join public.projects as p on p.id = d.%2$I
       left join credits_private.deleted_projects as n on n.id = d.%2$I
       where octet_length(f.path) between 1 and 1024
       order by f.path, starts_with(f.path, %3$s || '/') is true desc, n.user_id

@@ -50,10 +50,10 @@ begin
     end;
     v_receipt.removed := v_receipt.removed || jsonb_build_object(v_place.relation, v_count);
   end loop;
-  -- triggers of the host may fire on the way, and find their tables as they do elsewhere
-  perform set_config('search_path', 'public, extensions, pg_temp', true);
+  -- triggers of the host may fire on the way, and not all of them name schemas; temporary objects come last
+  set local search_path = public, extensions, pg_temp;
   delete from auth.users as u where u.id = p_user_id;
-  perform set_config('search_path', '', true);
+  set local search_path = '';
   v_receipt.user_id := p_user_id;
   v_receipt.deleted_at := credits_private.now();
   return v_receipt;

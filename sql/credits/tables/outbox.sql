@@ -2,7 +2,7 @@
 --
 -- Written in the transaction of what happened. A worker claims items for a while (claim_outbox) and removes them
 -- when the work is done (ack_outbox); the items of one that died are handed out again. Items about a user go with
--- the account; what outlives it, a file to remove, names nobody, and waits once.
+-- the account; what outlives it, a file to remove, waits once, and says whose it was until it is done.
 
 create table credits_private.outbox (
   id uuid not null default gen_random_uuid(),
