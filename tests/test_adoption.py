@@ -154,9 +154,9 @@ class Adopted:
 
 
 @pytest.fixture(scope="module", params=SOURCES)
-def adopted(templates: Templates, flavour: str, request: pytest.FixtureRequest) -> Iterator[Adopted]:
-    """A source's live database after push --with app. Whoever changes it rolls back."""
-    with templates.clone(flavour, pushed=False) as database:
+def adopted(templates: Templates, request: pytest.FixtureRequest) -> Iterator[Adopted]:
+    """A source's live database after push --with app, as an owner who is no superuser. Whoever changes it rolls back."""
+    with templates.clone("supabase", pushed=False) as database:
         before = settle(database, request.param)
         push(database, more=APP)
         yield Adopted(request.param, database, before)
@@ -542,7 +542,7 @@ def test_the_table_users_is_still_moved_by_its_own_trigger(adopted: Adopted, hos
 # while it goes on ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", ["s2", "s4"])
 def test_a_spend_between_two_migrations_sees_the_old_balance(templates: Templates, source: str) -> None:
     with templates.clone("supabase", pushed=False) as database:
         settle(database, source)

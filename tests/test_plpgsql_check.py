@@ -15,8 +15,8 @@ from pg_proc as p
 join pg_language as l on l.oid = p.prolang and l.lanname = 'plpgsql'
 left join pg_trigger as t on t.tgfoid = p.oid and not t.tgisinternal
 cross join lateral plpgsql_check_function(
-  p.oid, coalesce(t.tgrelid, 0), oldtable => t.tgoldtable, format => 'text', security_warnings => true, extra_warnings => true,
-  performance_warnings => true, other_warnings => true
+  p.oid, coalesce(t.tgrelid, 0), oldtable => t.tgoldtable, format => 'text',
+  security_warnings => true, extra_warnings => true, performance_warnings => true, other_warnings => true
 ) as c
 where p.pronamespace in ('public'::regnamespace, 'credits_private'::regnamespace)
   and not exists (select from pg_depend as d where d.objid = p.oid and d.deptype = 'e')
