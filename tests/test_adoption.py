@@ -155,7 +155,7 @@ class Adopted:
 
 @pytest.fixture(scope="module", params=SOURCES)
 def adopted(templates: Templates, request: pytest.FixtureRequest) -> Iterator[Adopted]:
-    """A live database of a source after push --with app, by an owner who is no superuser. Whoever changes it rolls back."""
+    """The live database of a source after push --with app, by no superuser. Whoever changes it rolls back."""
     with templates.clone("supabase", pushed=False) as database:
         before = settle(database, request.param)
         push(database, more=APP)
