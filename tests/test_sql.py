@@ -7,6 +7,7 @@ call. A file must pass with either.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ EVERYWHERE = [  # also true of the track app
         "the_private_schema_is_closed",
     )
 ]
+ROLES = re.compile(r"role (anon|authenticated|service_role)|has_\w+_privilege|pg_policies")
 
 
 def load_tap(connection: psycopg.Connection[Any]) -> None:
@@ -56,12 +58,12 @@ def run(connection: psycopg.Connection[Any], path: Path) -> list[str]:
             return lines
 
 
-@pytest.fixture(scope="session", params=FLAVOURS)
+@pytest.fixture(scope="session")
 def tap(request: pytest.FixtureRequest, templates: Templates) -> Any:
     yield from tapped(templates, request.param, True)
 
 
-@pytest.fixture(scope="session", params=FLAVOURS)
+@pytest.fixture(scope="session")
 def app_tap(request: pytest.FixtureRequest, templates: Templates) -> Any:
     yield from tapped(templates, request.param, "app")
 
@@ -74,12 +76,22 @@ def tapped(templates: Templates, flavour: str, pushed: Pushed) -> Iterator[psyco
             yield connection
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def everywhere(files: list[Path]) -> list[Any]:
+    """Each file on each kind of database; where nothing is exposed by itself, those that are about roles."""
+    return [
+        pytest.param(flavour, path, id=f"{flavour}-{path.stem}")
+        for flavour in FLAVOURS
+        for path in files
+        if flavour != "supabase_closed" or ROLES.search(path.read_text())
+    ]
+
+
+@pytest.mark.parametrize(("tap", "path"), everywhere(FILES), indirect=["tap"])
 def test_the_database_keeps_its_promise(tap: psycopg.Connection[Any], path: Path) -> None:
     assert_keeps(tap, path)
 
 
-@pytest.mark.parametrize("path", APP + EVERYWHERE, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("app_tap", "path"), everywhere(APP + EVERYWHERE), indirect=["app_tap"])
 def test_the_app_keeps_its_promise(app_tap: psycopg.Connection[Any], path: Path) -> None:
     assert_keeps(app_tap, path)
 

@@ -95,7 +95,8 @@ REMOVED = {
     "public.purchase_transactions": 0, "public.user_entitlements": 0, "credits_private.credit_lots": 0,
     "credits_private.lot_allocations": 0, "credits_private.hold_lots": 0, "credits_private.recurring_grants": 0,
     "credits_private.due_accounts": 0, "credits_private.outbox": 0, "credits_private.store_customers": 0,
-    "credits_private.store_event_names": 0, "credits_private.deleted_exports": 0, "public.profiles": 1,
+    "credits_private.store_event_names": 0, "credits_private.deleted_exports": 0,
+    "credits_private.export_keys": 0, "public.profiles": 1,
     "public.projects": 1, "public.project_layers": 1, "public.exports": 0,
 }  # fmt: skip
 RECEIPT = {"user_id": "ada", "deleted_at": "now", "credits_written_off": 2, "removed": REMOVED}
@@ -676,6 +677,13 @@ REFUSALS = [
             {"store": "app_store", "transaction_id": "sale"},
             {"store": "stripe", "transaction_id": "sold"},
         )
+    ),
+    Refusal(
+        "service_role",
+        "refund_purchase",
+        REFUND | {"transaction_id": "closed", "refund_id": "r1"},
+        "account_closed",
+        "This purchase is of an account that was deleted: nothing is left to take back.",
     ),
     Refusal(
         "service_role",

@@ -499,7 +499,11 @@ def test_users_keep_their_projects_and_layers_and_make_exports_only_by_paying(js
     gone = [step("delete"), step("eq", "id", "picture")]
     assert [change(caller, "projects", *gone).data for caller in ("bob", "ada")] == [[], [{"id": "picture"}]]
     [item] = js.rpc("service_role", "claim_outbox").data
-    assert (item["kind"], item["user_id"], item["payload"]) == ("remove_file", None, {"path": "ada.png"})
+    assert (item["kind"], item["user_id"], item["payload"]) == (
+        "remove_file",
+        None,
+        {"path": "ada.png", "owner": "ada"},
+    )
     js.owner.execute("delete from credits_private.outbox where true")
     assert js.rpc("ada", "get_user_stats").data == STATS | {"lifetime_exports": 1, "credits": 1}
     for table in ("profiles", "projects", "project_layers", "exports"):
