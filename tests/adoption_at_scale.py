@@ -130,7 +130,7 @@ def test_a_million_users_are_adopted_while_the_application_goes_on(templates: Te
         settle(database, "s2", PROJECTS, CROWD.format(users=USERS))
         with database.connect() as connection:
             connection.execute("vacuum analyze")
-            old = connection.execute("select sum(credits) from public.profiles").fetchone()
+            old = connection.execute("select sum(credits) from public.profiles where email like 'user%'").fetchone()
         application, steps, opened = Application(database), list[tuple[str, float]](), list[tuple[int, int]]()
         began = time.monotonic()
 
