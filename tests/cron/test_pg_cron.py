@@ -49,7 +49,7 @@ def jobs(database: Database) -> list[tuple[Any, ...]]:
 
 def runs(database: Database) -> list[tuple[Any, ...]]:
     with database.connect("postgres") as superuser:
-        told = "select jobid, status, return_message, start_time, end_time, now() from cron.job_run_details order by runid"
+        told = "select status, return_message, start_time, end_time, now() from cron.job_run_details order by runid"
         return list(superuser.execute(told).fetchall())
 
 
