@@ -254,6 +254,15 @@ def members(connection: psycopg.Connection[Any]) -> list[str]:
 OURS = [f"public.{table}" for table in TABLES]
 
 
+BY_NAME = b"""
+select r.prrelid::regclass
+from pg_publication_rel as r
+join pg_publication as p on p.oid = r.prpubid
+where p.pubname = 'supabase_realtime'
+order by r.prrelid::regclass::text
+"""
+
+
 @pytest.fixture
 def project(templates: Templates) -> Iterator[Database]:
     """As on Supabase, pushed, and with the publication to be made anew."""
@@ -287,17 +296,7 @@ def test_a_publication_gets_what_it_lacks_and_is_otherwise_left_alone(
         for _ in range(2):
             owner.execute(PUBLISH)
             assert set(OURS) <= set(members(owner))
-            assert [
-                f"public.{name}"
-                for (name,) in owner.execute(
-                    """
-                select r.prrelid::regclass
-                from pg_publication_rel as r
-                join pg_publication as p on p.oid = r.prpubid and p.pubname = 'supabase_realtime'
-                order by r.prrelid::regclass::text
-                """
-                )
-            ] == listed
+            assert [f"public.{name}" for (name,) in owner.execute(BY_NAME)] == listed
             assert before in (None, owner.execute(columns.encode()).fetchall())
 
 
