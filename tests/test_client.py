@@ -30,7 +30,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from conftest import Database, Templates, assert_books_add_up, sign_up
+from conftest import POOLED, Database, Templates, assert_books_add_up, sign_up
 from psycopg.pq import Trace, TransactionStatus
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolClosed, PoolTimeout
 from tenacity import wait_random_exponential
@@ -135,14 +135,14 @@ class Driver:
 
     @contextmanager
     def connected(self, dsn: str, **kwargs: Any) -> Iterator[Any]:
-        kwargs = {"autocommit": True, **kwargs}
+        kwargs = {"autocommit": True, **POOLED, **kwargs}
         connect: Any = psycopg.Connection.connect if self.kind == "sync" else psycopg.AsyncConnection.connect
         with self.opened(self.wait(connect(dsn, **kwargs))) as connection:
             yield connection
 
     @contextmanager
     def pool(self, dsn: str, size: int = 1, timeout: float = 30, **kwargs: Any) -> Iterator[Any]:
-        kwargs = {"autocommit": True, **kwargs}
+        kwargs = {"autocommit": True, **POOLED, **kwargs}
         make: Any = ConnectionPool if self.kind == "sync" else AsyncConnectionPool
         pool = make(dsn, min_size=size, max_size=size, timeout=timeout, kwargs=kwargs, open=False)
         with self.opened(pool):
