@@ -48,12 +48,17 @@ class Database:
     host: str
     port: str
     owner: str
+    direct: Database | None = None  # where host and port are those of a pooler: the same, past it
 
     def dsn(self, user: str | None = None) -> str:
         return f"postgresql://{user or self.owner}@/{self.name}?host={self.host}&port={self.port}"
 
     def connect(self, user: str | None = None, **kwargs: Any) -> psycopg.Connection[Any]:
         return psycopg.connect(self.dsn(user), **{"autocommit": True, **POOLED, **kwargs})
+
+    def watch(self) -> psycopg.Connection[Any]:
+        """The superuser's connection, past a pooler: to see what the others wait for, and to end them."""
+        return (self.direct or self).connect("postgres")
 
     def sign_up(self, email: str | None = None, **columns: object) -> UUID:
         """A new user, inserted as GoTrue does."""
@@ -117,7 +122,8 @@ pool_mode = transaction
 default_pool_size = 2
 server_round_robin = 1
 max_client_conn = 1000
-query_wait_timeout = 15
+query_wait_timeout = 10
+idle_transaction_timeout = 20
 ignore_startup_parameters = options
 """
 
@@ -234,13 +240,14 @@ class Templates:
         with janitor:
             with janitor.cursor() as cursor:
                 cursor.execute(f"alter database {name} owner to {template.owner}".encode())
+            database = Database(name, template.host, template.port, template.owner)
             if pooler := self.poolers.get(flavour.partition("_")[0]):
-                database = Database(name, *pooler, template.owner)
+                database = Database(name, *pooler, template.owner, direct=database)
                 assert_nothing_stays(database)  # and both connections are there
                 yield database
                 assert_nothing_stays(database)
             else:
-                yield Database(name, template.host, template.port, template.owner)
+                yield database
 
 
 @pytest.fixture(scope="session")
