@@ -137,6 +137,7 @@ def test_a_second_push_changes_nothing(database: Database) -> None:
     assert snapshot(database) == before
 
 
+@pytest.mark.session("yoyo sets a search_path")
 def test_yoyo_agrees_and_nothing_of_it_is_in_public(database: Database) -> None:
     url = f"postgresql+psycopg://{database.owner}@/{database.name}?host={database.host}&port={database.port}"
     command = [sys.executable, "-m", "yoyo", "list", "--no-config-file", "--batch", "--database"]
