@@ -6,7 +6,7 @@ POSTGRES ?= 15 16 17
 # the oldest runs everything, those between leave out what does not ask the server much that others do not
 ANYWHERE := bench cli docs hostile_input import_balances leaving local model readme seed sources store_fuzz webhook_handlers wheel
 # what asks the server nothing through Python, or nothing that a connection of its own would matter to
-UNPOOLED := adoption bench clock contract docs hostile_input local locks model plpgsql_check readme restore sources sql store_fixtures store_fuzz supabase wheel
+UNPOOLED := adoption bench clock contract docs export hostile_input leaving local locks model plpgsql_check readme restore sources sql store_fixtures store_fuzz supabase wheel
 IMAGE ?= postgres:18
 LOCK := uv pip compile pyproject.toml --extra local --group test --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate --quiet
@@ -43,7 +43,7 @@ test-supabase: .venv/npm  ## the real Supabase CLI, PostgREST, supabase-js and t
 	@$(BIN)/pytest -n 2 tests/http tests/supabase_cli
 
 test-pooler: .venv/ready  ## clients, commands and push through pgbouncer, two connections a database (Debian's package)
-	@$(BIN)/pytest -n 2 --dist worksteal --pooler tests tests/pooler $(UNPOOLED:%=--ignore=tests/test_%.py)
+	@$(BIN)/pytest -n 2 --dist worksteal --pooler tests/pooler $(filter-out $(UNPOOLED:%=tests/test_%.py),$(wildcard tests/test_*.py))
 
 test-clock: .venv/ready  ## month ends and jumping clocks, with the real time moved under the server (Debian's libfaketime)
 	@$(BIN)/pytest -n 0 tests/clock

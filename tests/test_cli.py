@@ -578,6 +578,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.session("a server of its own")
 def test_the_embedded_postgres_goes_up_and_down(run: Run, home: Path) -> None:
     assert run("local", "status").code == 1
     assert run("push", "--local").code == 0  # starts it, and stops it again
