@@ -6,6 +6,8 @@ And that `pytest --pooler` is what it says: everything went through, and a sessi
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +20,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 from test_docs import PLAIN
 from test_readme import blocks
+from test_testing import CONFTEST, PROJECT
 
 from credits_db import Client, migrations
 
@@ -131,3 +134,13 @@ def test_what_is_left_on_a_connection_is_noticed(suite: Database, left: str) -> 
     with suite.watch() as watch:  # the connections themselves go
         query = "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = %s and pid <> %s"
         watch.execute(query, [suite.name, watch.info.backend_pid])
+
+
+def test_the_fixtures_of_the_package_work_on_a_server_behind_it(suite: Database, tmp_path: Path) -> None:
+    server = f"{suite.dsn('postgres')}&dbname=postgres"
+    fixture = f"import pytest\n\n@pytest.fixture(scope='session')\ndef credits_server():\n    return {server!r}\n"
+    (tmp_path / "conftest.py").write_text(CONFTEST + fixture)
+    (tmp_path / "test_project.py").write_text(PROJECT)
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
