@@ -98,7 +98,7 @@ class _Runner:
     def _owns(self, call: Call[Any]) -> bool:
         """Whether the call is a transaction of its own on this single connection."""
         own = not _is_callers(self._source)
-        if call.alone and not own:
+        if call.alone and not own and not self._source.closed:
             raise ValueError("watch() needs a pool, or a connection in autocommit mode outside of any transaction")
         return own
 
