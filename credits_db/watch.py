@@ -252,9 +252,13 @@ class _Watching:
                 station.hear()  # what happened before
                 return connection
             station.direct = False  # LISTEN would stay on a connection that somebody else has by then
-        except BaseException:
+        except BaseException as error:
+            refused = isinstance(error, psycopg.Error) and not is_transient(error)  # by a standby, say
+            station.direct = station.direct and not refused
             yield from self._leave(station, connection)
-            raise
+            if not refused:
+                raise
+            return None
         yield from self._leave(station, connection)
         return None
 

@@ -301,6 +301,15 @@ def test_many_watchers_are_one_statement_a_time(bank: Database, driver: Driver, 
     assert asked[POLL] <= (len(users) if driver.kind == "sync" else 1) + seconds / every.total_seconds() + 1
 
 
+def test_a_newcomer_does_not_wait_for_the_next_poll(bank: Database, driver: Driver) -> None:
+    with driver.pool(bank.dsn()) as pool:
+        client = driver.client(pool)
+        first, second = (Watched(driver, client.watch(bank.sign_up(), LATE)) for _ in range(2))
+        assert [first.next().credits_remaining, second.next().credits_remaining] == [3, 3]
+        first.close()
+        second.close()
+
+
 def test_a_user_whose_account_is_not_open_yet_is_watched_until_it_is(bank: Database, driver: Driver) -> None:
     user = uuid4()
     with bank.connect("postgres", options="-c session_replication_role=replica") as superuser:
@@ -458,6 +467,8 @@ def test_where_changes_are_notified_they_show_at_once(bank: Database, driver: Dr
         for amount in (1, 2, 3):
             row = quickly(rows, lambda: act(bank, "add_credits_for", user, amount))  # noqa: B023
             assert row == act(bank, READ, user)
+        act(bank, "add_credits_for", user, 1)  # while nobody listens
+        assert quickly(rows, lambda: None).credits_remaining == 10
 
 
 @pytest.mark.session("LISTEN")
@@ -528,17 +539,19 @@ def test_forged_notifications_tell_nothing_and_cost_little(bank: Database, drive
 
 
 @pytest.mark.usefixtures("listened")
-@pytest.mark.parametrize("obstacle", ["a pooler", "a pool of one", "one connection"])
+@pytest.mark.parametrize("obstacle", ["a pooler", "a standby", "a pool of one", "one connection"])
 def test_where_it_cannot_listen_it_polls(
     bank: Database, driver: Driver, obstacle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pooler answers with another backend than it told at the start."""
+    """A pooler answers with another backend than it told at the start; a standby refuses LISTEN."""
     user, said = bank.sign_up(), list[str]()
     kind: Any = psycopg.Connection if driver.kind == "sync" else psycopg.AsyncConnection
     execute = kind.execute
 
     def heard(self: Any, query: str, *more: Any, **how: Any) -> Any:
         said.append(query)
+        if query == "listen credits_changed":
+            raise psycopg.errors.ReadOnlySqlTransaction("cannot execute LISTEN during recovery")
         return execute(self, query, *more, **how)
 
     monkeypatch.setattr(kind, "execute", heard)
@@ -557,7 +570,7 @@ def test_where_it_cannot_listen_it_polls(
         rows.close()
         if not single:
             nothing_is_left(driver, source)
-    assert "listen credits_changed" not in said
+    assert said.count("listen credits_changed") == (obstacle == "a standby")
 
 
 # what it is given ----------------------------------------------------------------------------------------------------
@@ -661,6 +674,8 @@ def test_an_outage_is_waited_for_and_told_once(
 
         with meanwhile(outage, 0):
             assert rows.next(20).credits_remaining == 4
+        act(bank, "add_credits_for", user, 1)
+        assert rows.next().credits_remaining == 5
     told = [record for record in caplog.records if record.name == "credits_db"]
     assert [record.levelname for record in told] == ["WARNING", "INFO"]
     assert "statement timeout" in told[0].getMessage()
