@@ -65,7 +65,9 @@ def answers() -> dict[str, dict[str, bool] | None]:
     """The fields that each function answers with; None where it answers with a value of one kind."""
     section = TYPES.partition("Functions: {")[2].partition("Enums: {")[0]
     found = dict[str, dict[str, bool] | None]()
-    for name, returns in re.findall(r'^\s*"(\w+)":\n\{ Args: .*?; Returns: ([^{}\n]+|\{[^{}]*\})', section, re.MULTILINE):
+    for name, returns in re.findall(
+        r'^\s*"(\w+)":\n\{ Args: .*?; Returns: ([^{}\n]+|\{[^{}]*\})', section, re.MULTILINE
+    ):
         kind = re.search(r"\['CompositeTypes'\]\[\"(\w+)\"\]", returns)
         found[name] = COMPOSITES[kind[1]] if kind else fields(returns) if returns.startswith("{") else None
     return found
