@@ -272,7 +272,7 @@ def js(served: Served, node: Callable[..., Any]) -> Iterator[Api]:
         # with them goes what falls due to them, so that maintenance and proofs have one test to look at
         everybody = [served.users[name] for name in ("ada", "bob", "left")]
         owner.execute("select public.delete_user_account_for(u) from unnest(%s) as u", [everybody])
-        owner.execute("delete from credits_private.recurring_grants where user_id is null")
+        owner.execute("delete from credits_private.recurring_grants where entitlement is not null")
         served.users = {}
 
 
