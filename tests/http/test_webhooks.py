@@ -82,7 +82,7 @@ class Shop:
 
 @pytest.fixture(scope="module", params=["supabase", "supabase_closed"])
 def served(request: pytest.FixtureRequest, templates: Templates) -> Iterator[tuple[Database, httpx.Client]]:
-    with templates.clone(request.param) as database, stack.postgrest(database, JWT_SECRET) as rest:
+    with templates.clone(request.param, pushed="app") as database, stack.postgrest(database, JWT_SECRET) as rest:
         yield database, rest
 
 
@@ -432,7 +432,7 @@ def test_a_purchase_under_another_event_id_is_credited_once(shop: Shop, provider
 def hurried(templates: Templates) -> Iterator[tuple[Database, Shop]]:
     """A shop that gives its visitors half a second; a hosted project gives anon three, in the same way."""
     role = f"anon_{uuid4().hex}"
-    with templates.clone("supabase") as database, database.connect("postgres") as superuser:
+    with templates.clone("supabase", pushed="app") as database, database.connect("postgres") as superuser:
         superuser.execute(f"create role {role} in role anon".encode())
         superuser.execute(f"grant {role} to authenticator".encode())
         superuser.execute(f"alter role {role} set statement_timeout to '500ms'".encode())
