@@ -890,7 +890,7 @@ def test_pages_of_history_meet_without_overlap_while_rows_arrive(api: Api) -> No
         arrive()
     for get in (False, True):
         newest = api.rpc("ada", "get_user_credits").data["last_seq"]
-        pages, before = list[int](), {}
+        pages, before = list[int](), dict[str, int]()
         while page := api.rpc("ada", "get_transaction_history", {"page_size": 3} | before, get=get).data:
             arrive()
             pages += [entry["seq"] for entry in page]
@@ -944,9 +944,8 @@ def test_apps_that_race_for_the_last_credits_share_what_there_is(js: Api) -> Non
 
 def test_a_spend_whose_answer_was_lost_is_found_and_not_repeated(js: Api) -> None:
     spend = "return await supabase.rpc('consume_credit', { idempotency_key: 'lost' })"
-    js.gateway.loses_answers = True
+    js.gateway.loses.append("/rpc/consume_credit")
     lost = js.script("ada", spend)
-    js.gateway.loses_answers = False
     assert (lost["status"], js.gateway.statuses[-1]) == (0, 200)
     found = js.rpc("ada", "get_operation", {"idempotency_key": "lost"})
     assert found.data == [row(3, -1, 1, idempotency_key="lost")]
@@ -977,6 +976,25 @@ def test_the_document_for_supabase_sells_and_spends_as_written(js: Api) -> None:
     assert (sold["type"], sold["idempotency_key"], sold["balance_after"]) == ("purchase", "order:7", 102)
     spent = js.script("ada", f"{spend}\nreturn [credits, history.length, spent.balance_after]")
     assert spent == [{"credits_remaining": 102, "credits_available": 102}, 3, 100]
+
+
+def test_the_document_for_clients_signs_in_spends_once_and_shows_the_shop_as_written(js: Api) -> None:
+    [app] = blocks("js", ROOT / "docs" / "clients.md")
+    around = """
+    const told = [], show = (credits) => told.push(credits), showShop = (credits) => told.push({ shop: credits })
+    const [email, password, button, heard] = ['ada@example.com', 'secret', {}, []]
+    supabase.auth = { signInWithPassword: async (who) => told.push(who) }
+    const on = (...asked) => ({ subscribe: () => heard.push(...asked) })
+    supabase.channel = () => ({ on })
+    """
+    presses = "for (const press of [1, 2]) await button.onclick()\nconst [kind, what, again] = heard\nawait again()"
+    js.gateway.loses.append("/rpc/consume_credit")
+    before = len(js.gateway.statuses)
+    told, kind, what = js.script("ada", f"{around}\n{app}\n{presses}\nreturn [told, kind, what]")
+    assert told == [{"email": "ada@example.com", "password": "secret"}, 2, 0, {"shop": 0}, 0]
+    assert js.gateway.statuses[before:] == [200, 200, 200, 402, 200]  # the second was lost
+    assert (kind, what) == ("postgres_changes", {"event": "UPDATE", "schema": "public", "table": "user_credits"})
+    assert [entry["amount"] for entry in js.rpc("ada", "get_transaction_history").data] == [-2, -1, 3]
 
 
 def test_the_document_about_the_app_exports_and_counts_as_written(js: Api) -> None:
