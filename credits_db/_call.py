@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cache, update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
+import psycopg
 from psycopg import sql
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from credits_db.results import Result
 
@@ -19,11 +21,15 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """`select * from public.<function>(<name> => <value>, ...)`, and how to read its rows."""
+    """`select * from public.<function>(<name> => <value>, ...)`, and how to read its rows.
+
+    One that is alone is never part of a transaction of the caller's.
+    """
 
     function: str
     arguments: Mapping[str, object]
     read: Callable[[Sequence[Row]], T]
+    alone: bool = False
 
     @property
     def statement(self) -> bytes:
@@ -55,6 +61,17 @@ def many(result: type[R]) -> Callable[[Sequence[Row]], list[R]]:
 def scalar(_: type[T]) -> Callable[[Sequence[Row]], T]:
     """Read the only value of an answer."""
     return lambda rows: next(iter(rows[0].values()))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call, with the same key, may succeed when it is sent again."""
+    if not isinstance(error, psycopg.Error) or isinstance(error, PoolClosed | PoolTimeout | TooManyRequests):
+        return False
+    state = error.sqlstate
+    if state is None:  # the connection was lost: no answer at all
+        return isinstance(error, psycopg.OperationalError)
+    passing = state in {"40001", "40P01", "55P03", "57014"} or state[:2] == "08" or state[:4] == "57P0"
+    return passing or (state == "XX000" and "server closed" in str(error))
 
 
 class SyncRunner(Protocol):

@@ -83,7 +83,7 @@ def explain(error: Exception) -> str:
     if error.sqlstate is None and not isinstance(error, psycopg.OperationalError):
         return "That is no database URL: write postgresql://user@host/database."
     if error.sqlstate == "55P03":
-        return "Another push is running, or something holds a lock: nothing was changed by this step, push again."
+        return "Another push is running, or something holds a lock: nothing was changed by this step, try again."
     return redact(place + str(error).strip())
 
 

@@ -27,7 +27,7 @@ from credits_db.testing import sign_up
 def _created(server: str, template: str) -> Iterator[str]:
     """The address of a new database, a copy of another one, for one `with` block."""
     name = f"credits_test_{uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as connection:
+    with migrations.connect(server) as connection:
         create, drop = sql.SQL("create database {} template {}"), sql.SQL("drop database {} with (force)")
         connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
         try:
@@ -67,7 +67,7 @@ def credits_database(credits_server: str, credits_template: str) -> Iterator[str
 @pytest.fixture
 def credits_connection(credits_database: str) -> Iterator[psycopg.Connection[Any]]:
     """The owner's connection to the database of the test, in autocommit mode."""
-    with psycopg.connect(credits_database, autocommit=True) as connection:
+    with migrations.connect(credits_database) as connection:
         yield connection
 
 

@@ -89,6 +89,7 @@ def push(
         good(migration.id)
 
     with screen, database(db_url, use_local) as connection:
+        connection.add_notice_handler(lambda notice: typer.echo(notice.message_primary))
         typer.secho(f"{'Dry run: ' if dry_run else ''}{target(connection)}", bold=True)
         done = migrations.push(
             connection, more=more or (), to=to, dry_run=dry_run, confirm=confirm, report=report, progress=progress

@@ -11,6 +11,8 @@ usable, role and claims are put back. Calls that share a connection take turns.
 
     with client.reserve(user_id, 100) as hold:  # for a job: captured at its end, released when it fails
         hold.amount = work()
+    for row in client.watch(user_id):           # the balance now, then whenever it is another
+        print(row.credits_available)
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeAlias, TypeVar
@@ -28,7 +30,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from tenacity import (
     AsyncRetrying,
     Retrying,
@@ -38,10 +40,11 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from credits_db._call import Call
+from credits_db._call import Call, is_transient
 from credits_db.errors import HoldNotActive, InvalidAmount, translate
 from credits_db.procedures import Metadata, ServiceProcedures, UserProcedures, whole
-from credits_db.results import CreditHold, CreditTransaction
+from credits_db.results import CreditHold, CreditTransaction, UserCredits
+from credits_db.watch import AsyncWatching, Watching
 
 T = TypeVar("T")
 Source: TypeAlias = psycopg.Connection[Any] | ConnectionPool[Any]
@@ -65,17 +68,6 @@ _RETRY: dict[str, Any] = {
 def _identity(user_id: UUID, claims: Mapping[str, object] | None) -> Identity:
     token = json.dumps({**(claims or {}), "sub": str(user_id), "role": "authenticated"})
     return dict.fromkeys(_SETTINGS, "") | {"role": "authenticated", "request.jwt.claims": token}
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether the same call, with the same key, may succeed when it is sent again."""
-    if not isinstance(error, psycopg.Error) or isinstance(error, PoolClosed | PoolTimeout | TooManyRequests):
-        return False
-    state = error.sqlstate
-    if state is None:  # the connection was lost: no answer at all
-        return isinstance(error, psycopg.OperationalError)
-    passing = state in {"40001", "40P01", "55P03", "57014"} or state[:2] == "08" or state[:4] == "57P0"
-    return passing or (state == "XX000" and "server closed" in str(error))
 
 
 def _is_callers(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
@@ -103,8 +95,18 @@ class _Runner:
 
         return {"retry": retry_if_exception(again), **_RETRY}
 
+    def _owns(self, call: Call[Any]) -> bool:
+        """Whether the call is a transaction of its own on this single connection."""
+        own = not _is_callers(self._source)
+        if call.alone and not own and not self._source.closed:
+            raise ValueError("watch() needs a pool, or a connection in autocommit mode outside of any transaction")
+        return own
 
-class _SyncRunner(_Runner):
+    def _watched(self) -> UUID:
+        return UUID(json.loads((self._identity or {})["request.jwt.claims"])["sub"])
+
+
+class _SyncRunner(_Runner, Watching):
     _source: Source
 
     def run(self, call: Call[T]) -> T:
@@ -120,7 +122,10 @@ class _SyncRunner(_Runner):
     def _attempt(self, call: Call[T], attempt: dict[str, bool]) -> list[dict[str, Any]]:
         if isinstance(self._source, psycopg.Connection):
             with self._turn(threading.Lock):
-                attempt["own"] = not _is_callers(self._source)
+                if call.alone:
+                    with self._source.lock:  # a statement of the caller's is waited for
+                        pass
+                attempt["own"] = self._owns(call)
                 return self._alone(self._source, call) if attempt["own"] else self._nested(self._source, call)
         with self._source.connection() as connection:
             if connection.autocommit:
@@ -155,7 +160,7 @@ class _SyncRunner(_Runner):
             return rows
 
 
-class _AsyncRunner(_Runner):
+class _AsyncRunner(_Runner, AsyncWatching):
     _source: AsyncSource
 
     async def run(self, call: Call[T]) -> T:
@@ -171,7 +176,10 @@ class _AsyncRunner(_Runner):
     async def _attempt(self, call: Call[T], attempt: dict[str, bool]) -> list[dict[str, Any]]:
         if isinstance(self._source, psycopg.AsyncConnection):
             async with self._turn(asyncio.Lock):
-                attempt["own"] = not _is_callers(self._source)
+                if call.alone:
+                    async with self._source.lock:  # a statement of the caller's is waited for
+                        pass
+                attempt["own"] = self._owns(call)
                 run = self._alone if attempt["own"] else self._nested
                 return await run(self._source, call)
         async with self._source.connection() as connection:
@@ -256,9 +264,17 @@ class Reservation:
 class UserClient(_SyncRunner, UserProcedures):
     """The RPCs of one user, over a sync connection or pool. Made by `Client.as_user`."""
 
+    def watch(self, every: timedelta = timedelta(seconds=1)) -> Generator[UserCredits, None, None]:
+        """The balance of this user now, then each other one; all else as Client.watch says."""
+        return self._watch(self._watched(), every, UserProcedures.get_user_credits.declare(self))
+
 
 class AsyncUserClient(_AsyncRunner, UserProcedures):
     """The RPCs of one user, over an async connection or pool. Made by `AsyncClient.as_user`."""
+
+    def watch(self, every: timedelta = timedelta(seconds=1)) -> AsyncGenerator[UserCredits, None]:
+        """The balance of this user now, then each other one; all else as Client.watch says."""
+        return self._watch(self._watched(), every, UserProcedures.get_user_credits.declare(self))
 
 
 class Client(_SyncRunner, ServiceProcedures):
@@ -270,6 +286,24 @@ class Client(_SyncRunner, ServiceProcedures):
     def as_user(self, user_id: UUID, claims: Mapping[str, object] | None = None) -> UserClient:
         """The same connection as this user: role authenticated and their claims, for each call alone."""
         return UserClient(self._source, _identity(user_id, claims))
+
+    def watch(self, user_id: UUID, every: timedelta = timedelta(seconds=1)) -> Generator[UserCredits, None, None]:
+        """The balance of a user now, then each that differs from the one before, until you stop asking.
+
+            for row in client.watch(user_id):
+                show(row.credits_available)
+
+        Nothing is queued: who is slower than the changes sees fewer of them, the newest always, none after a newer one.
+        last_seq tells how many ledger rows lie between; get_transaction_history_for has them. What falls due without
+        being written (credits that expire, a hold that ends, a recurring grant) is a change too.
+
+        It polls, `every` so often (50 times a second at most), with one statement for all who are watched through the
+        same pool. Where the setting notify_changes is on, a pool of two connections or more lends one to LISTEN while a
+        watcher waits, and changes show at once; not through a transaction pooler. A server that is away is waited for,
+        whatever time it takes. What ends a watch: AccountNotFound and AccountClosed, a pool that is closed, the loss of
+        a single connection. That one must be in autocommit mode and outside of any transaction: ValueError.
+        """
+        return self._watch(user_id, every, ServiceProcedures.get_user_credits_for.declare(self, user_id))
 
     @contextmanager
     def reserve(
@@ -319,6 +353,10 @@ class AsyncClient(_AsyncRunner, ServiceProcedures):
     def as_user(self, user_id: UUID, claims: Mapping[str, object] | None = None) -> AsyncUserClient:
         """The same connection as this user: role authenticated and their claims, for each call alone."""
         return AsyncUserClient(self._source, _identity(user_id, claims))
+
+    def watch(self, user_id: UUID, every: timedelta = timedelta(seconds=1)) -> AsyncGenerator[UserCredits, None]:
+        """The balance of a user now, then each other one, with `async for`; all else as Client.watch says."""
+        return self._watch(user_id, every, ServiceProcedures.get_user_credits_for.declare(self, user_id))
 
     @asynccontextmanager
     async def reserve(

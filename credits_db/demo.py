@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from rich.console import Console
 from rich.table import Table
 
@@ -31,10 +32,10 @@ SECRET = "whsec_of_the_demo"  # noqa: S105  # of nothing
 def run(server: str) -> None:
     """Take the tour on a new database of this server, and drop it at the end."""
     name, started = f"credits_demo_{uuid4().hex[:8]}", perf_counter()
-    with psycopg.connect(server, autocommit=True) as admin:
+    with migrations.connect(server) as admin:
         admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
         try:
-            with psycopg.connect(server, dbname=name, autocommit=True) as connection:
+            with migrations.connect(make_conninfo(server, dbname=name)) as connection:
                 say(f"[bold]credits-db[/]: prepaid credits inside Postgres {connection.info.server_version // 10000}.")
                 people: People = {}
                 for number, act in enumerate(ACTS, 1):

@@ -112,7 +112,15 @@ lines as (
   union all
   select
     'trigger ' || pg_catalog.pg_get_triggerdef(t.oid)
-      || case t.tgenabled when 'O' then '' when 'A' then ', always' when 'D' then ', disabled' else ', replica only' end
+      || case
+        when t.tgname = 'notify_changes' and t.tgenabled = (
+          select case s.value when 'on' then 'O' else 'D' end from credits_private.settings as s where s.name = 'notify_changes'
+        ) then ', as its setting says'
+        when t.tgenabled = 'O' then ''
+        when t.tgenabled = 'A' then ', always'
+        when t.tgenabled = 'D' then ', disabled'
+        else ', replica only'
+      end
   from pg_catalog.pg_trigger as t
   where not t.tgisinternal
     and (

@@ -11,7 +11,8 @@ from psycopg_pool import AsyncConnectionPool
 from credits_db import AsyncClient, CreditsError
 from credits_db.webhooks import handle_revenuecat, handle_stripe
 
-pool = AsyncConnectionPool(os.environ["DATABASE_URL"], open=False)
+unprepared = {"prepare_threshold": None}  # so that the address may be that of a pooler
+pool = AsyncConnectionPool(os.environ["DATABASE_URL"], kwargs=unprepared, open=False)
 client = AsyncClient(pool)
 
 

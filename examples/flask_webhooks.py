@@ -8,7 +8,8 @@ from psycopg_pool import ConnectionPool
 from credits_db import Client, CreditsError
 from credits_db.webhooks import handle_revenuecat, handle_stripe
 
-pool = ConnectionPool(os.environ["DATABASE_URL"], open=True)
+unprepared = {"prepare_threshold": None}  # so that the address may be that of a pooler
+pool = ConnectionPool(os.environ["DATABASE_URL"], kwargs=unprepared, open=True)
 client = Client(pool)
 app = Flask(__name__)
 

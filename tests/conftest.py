@@ -4,15 +4,20 @@ plain: Postgres as it comes, pushed by its superuser. supabase: what tests/supab
 the non-superuser that a hosted project has; supabase_closed is the same without auto-exposed objects. A test
 takes `db` (a connection whose work is rolled back) or `database` (a clone of its own, for commits and threads),
 and runs on plain and on supabase. After either, the books must add up.
+
+With --pooler everything but the making and dropping of databases goes through pgbouncer in transaction mode, whose
+two connections to each database serve everybody in turn. What needs a session of its own is marked so.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +36,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 FLAVOURS = ("plain", "supabase", "supabase_closed")
 OPTIONS = {"autovacuum": "off", "max_connections": "300", "max_prepared_transactions": "0"}
+POOLED: dict[str, Any] = {}  # what psycopg is told beside an address: behind a pooler, to prepare nothing
+Address: TypeAlias = tuple[str, str]  # host and port
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +48,17 @@ class Database:
     host: str
     port: str
     owner: str
+    direct: Database | None = None  # where host and port are those of a pooler: the same, past it
 
     def dsn(self, user: str | None = None) -> str:
         return f"postgresql://{user or self.owner}@/{self.name}?host={self.host}&port={self.port}"
 
     def connect(self, user: str | None = None, **kwargs: Any) -> psycopg.Connection[Any]:
-        return psycopg.connect(self.dsn(user), **{"autocommit": True, **kwargs})
+        return psycopg.connect(self.dsn(user), **{"autocommit": True, **POOLED, **kwargs})
+
+    def watch(self) -> psycopg.Connection[Any]:
+        """The superuser's connection, past a pooler: to see what the others wait for, and to end them."""
+        return (self.direct or self).connect("postgres")
 
     def sign_up(self, email: str | None = None, **columns: object) -> UUID:
         """A new user, inserted as GoTrue does."""
@@ -57,12 +69,15 @@ class Database:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="Write the generated files instead of comparing them.")
     parser.addoption("--image", help="Start the servers in containers of this image.")
+    parser.addoption("--pooler", action="store_true", help="Connect through pgbouncer, two connections a database.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers in the process that controls the run; workers are told where they are."""
+    if config.getoption("pooler"):
+        POOLED["prepare_threshold"] = None
     if hasattr(config, "workerinput"):
-        config.stash[SERVERS] = config.workerinput["servers"]
+        config.stash[SERVERS], config.stash[POOLERS] = config.workerinput["servers"], config.workerinput["poolers"]
         return
     stack = config.stash[RUNNING] = ExitStack()
     image = config.getoption("image")
@@ -78,7 +93,70 @@ def pytest_configure(config: pytest.Config) -> None:
         else:
             server = stack.enter_context(local.running(Path(home) / kind, durable=False, options=OPTIONS))
             servers[kind] = server.dsn()
-    config.stash[SERVERS] = servers
+    config.stash[SERVERS], config.stash[POOLERS] = servers, {}
+    if config.getoption("pooler"):
+        for kind, dsn in servers.items():
+            where = stack.enter_context(pooled(Path(home) / f"{kind}-pooler", conninfo_to_dict(dsn)))
+            config.stash[POOLERS][kind] = where
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Behind a pooler, skip what needs a session; the reasons are counted in the summary."""
+    for item in items if config.getoption("pooler") else ():
+        if marker := item.get_closest_marker("session"):
+            item.add_marker(pytest.mark.skip(reason=f"needs a session: {marker.args[0]}"))
+
+
+# used in turn, so that whoever leaves something on a connection, or counts on it, meets somebody else's
+PGBOUNCER = """
+[databases]
+* = host={host} port={port} auth_user=postgres
+[pgbouncer]
+listen_port = 6432
+unix_socket_dir = {folder}
+auth_type = trust
+auth_file = users.txt
+auth_query = select r.rolname::text, '' from pg_catalog.pg_roles as r where r.rolname = $1
+admin_users = postgres
+pool_mode = transaction
+default_pool_size = 2
+server_round_robin = 1
+max_client_conn = 1000
+query_wait_timeout = 10
+idle_transaction_timeout = 20
+ignore_startup_parameters = options
+"""
+
+
+@contextmanager
+def pooled(folder: Path, server: Mapping[str, Any]) -> Iterator[Address]:
+    """The address of pgbouncer before a server."""
+    folder.mkdir()
+    (folder / "users.txt").write_text('"postgres" ""\n')
+    with pgbouncer(folder, PGBOUNCER.format(folder=folder, **server), Path(server["host"]).stat().st_uid):
+        yield str(folder), "6432"
+
+
+@contextmanager
+def pgbouncer(folder: Path, ini: str, account: int) -> Iterator[None]:
+    """Debian's pgbouncer with this configuration, running; it refuses root, and the server's socket may be private."""
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin") or pytest.fail("apt-get install pgbouncer")
+    (folder / "pgbouncer.ini").write_text(ini)
+    shutil.chown(folder, account)
+    with open(folder / "pgbouncer.log", "w") as log:
+        process = subprocess.Popen(
+            [program, "pgbouncer.ini"], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, user=account
+        )
+        try:
+            deadline = time.monotonic() + 30
+            while "process up" not in (told := (folder / "pgbouncer.log").read_text()):
+                assert process.poll() is None, told
+                assert time.monotonic() < deadline, told
+                time.sleep(0.02)
+            yield
+        finally:
+            process.terminate()
+            process.wait()
 
 
 @contextmanager
@@ -100,10 +178,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_configure_node(node: Any) -> None:
     """Called by xdist for each worker."""
-    node.workerinput["servers"] = node.config.stash[SERVERS]
+    node.workerinput["servers"], node.workerinput["poolers"] = node.config.stash[SERVERS], node.config.stash[POOLERS]
 
 
 SERVERS = pytest.StashKey[dict[str, str]]()
+POOLERS = pytest.StashKey[dict[str, Address]]()
 RUNNING = pytest.StashKey[ExitStack]()
 
 
@@ -119,8 +198,9 @@ Pushed: TypeAlias = bool | Literal["app"]
 class Templates:
     """Empty databases and pushed ones, also with the track app, to clone; made once a worker and flavour."""
 
-    def __init__(self, servers: dict[str, str], worker: str) -> None:
+    def __init__(self, servers: dict[str, str], worker: str, poolers: dict[str, Address]) -> None:
         self.servers, self.worker, self.made = servers, worker, dict[tuple[str, Pushed], Database]()
+        self.poolers = poolers
 
     def get(self, flavour: str, *, pushed: Pushed) -> Database:
         if (flavour, pushed) not in self.made:
@@ -160,12 +240,19 @@ class Templates:
         with janitor:
             with janitor.cursor() as cursor:
                 cursor.execute(f"alter database {name} owner to {template.owner}".encode())
-            yield Database(name, template.host, template.port, template.owner)
+            database = Database(name, template.host, template.port, template.owner)
+            if pooler := self.poolers.get(flavour.partition("_")[0]):
+                database = Database(name, *pooler, template.owner, direct=database)
+                assert_nothing_stays(database)  # and both connections are there
+                yield database
+                assert_nothing_stays(database)
+            else:
+                yield database
 
 
 @pytest.fixture(scope="session")
-def templates(servers: dict[str, str], worker_id: str) -> Templates:
-    return Templates(servers, worker_id)
+def templates(servers: dict[str, str], worker_id: str, pytestconfig: pytest.Config) -> Templates:
+    return Templates(servers, worker_id, pytestconfig.stash[POOLERS])
 
 
 @pytest.fixture(scope="session", params=("plain", "supabase"))
@@ -292,6 +379,22 @@ def assert_books_add_up(connection: psycopg.Connection[Any]) -> None:
         """
     ).fetchall()
     assert wrong == []
+
+
+def assert_nothing_stays(database: Database) -> None:
+    """Neither of the pooler's two connections as the owner keeps what a client left on it: it is the next one's."""
+    with database.connect() as one, database.connect() as other, one.transaction(), other.transaction():
+        for connection in (one, other):
+            row = connection.execute(
+                """
+                select current_setting('role'), coalesce(current_setting('request.jwt.claims', true), ''),
+                  array(select s.name from pg_prepared_statements as s),
+                  array(
+                    select l.objid from pg_locks as l where l.pid = pg_backend_pid() and l.locktype = 'advisory'
+                  )
+                """
+            ).fetchone()
+            assert row == ("none", "", [], [])
 
 
 def assert_exports_are_paid(connection: psycopg.Connection[Any]) -> None:

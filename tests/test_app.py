@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from conftest import Database, Templates, assert_exports_are_paid, sign_up
+from conftest import POOLED, Database, Templates, assert_exports_are_paid, sign_up
 
 from credits_db import (
     AccountClosed,
@@ -114,7 +114,7 @@ def test_the_async_client_does_the_same(app: Database) -> None:
         id = project(connection, user)
 
     async def work() -> tuple[Export, Export, UserStats]:
-        async with await psycopg.AsyncConnection.connect(app.dsn(), autocommit=True) as connection:
+        async with await psycopg.AsyncConnection.connect(app.dsn(), autocommit=True, **POOLED) as connection:
             client = AsyncClient(connection)
             mine = client.as_user(user)
             first = await mine.consume_credit_and_create_export(id, "png", idempotency_key="k")
@@ -213,6 +213,7 @@ def race(app: Database) -> None:
         assert connection.execute("select * from credits_private.deleted_exports").fetchall() == []
 
 
+@pytest.mark.session("waits for a backend by its pid")
 def test_the_counter_of_deleted_exports_does_not_outlive_a_user_who_goes_meanwhile(app: Database) -> None:
     user = app.sign_up()
     with app.connect() as connection:

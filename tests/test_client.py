@@ -30,7 +30,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from conftest import Database, Templates, assert_books_add_up, sign_up
+from conftest import POOLED, Database, Templates, assert_books_add_up, sign_up
 from psycopg.pq import Trace, TransactionStatus
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolClosed, PoolTimeout
 from tenacity import wait_random_exponential
@@ -135,14 +135,14 @@ class Driver:
 
     @contextmanager
     def connected(self, dsn: str, **kwargs: Any) -> Iterator[Any]:
-        kwargs = {"autocommit": True, **kwargs}
+        kwargs = {"autocommit": True, **POOLED, **kwargs}
         connect: Any = psycopg.Connection.connect if self.kind == "sync" else psycopg.AsyncConnection.connect
         with self.opened(self.wait(connect(dsn, **kwargs))) as connection:
             yield connection
 
     @contextmanager
     def pool(self, dsn: str, size: int = 1, timeout: float = 30, **kwargs: Any) -> Iterator[Any]:
-        kwargs = {"autocommit": True, **kwargs}
+        kwargs = {"autocommit": True, **POOLED, **kwargs}
         make: Any = ConnectionPool if self.kind == "sync" else AsyncConnectionPool
         pool = make(dsn, min_size=size, max_size=size, timeout=timeout, kwargs=kwargs, open=False)
         with self.opened(pool):
@@ -935,6 +935,7 @@ def test_role_and_claims_are_gone_after_a_call_of_a_user(bank: Database, driver:
             assert driver.execute(connection, "select auth.uid()") == [(None,)]
 
 
+@pytest.mark.session("role and claims of a session")
 @pytest.mark.parametrize("autocommit", [True, False])
 def test_role_and_claims_of_the_session_are_there_again_after_a_call_of_a_user(
     bank: Database, driver: Driver, autocommit: bool
@@ -949,16 +950,22 @@ def test_role_and_claims_of_the_session_are_there_again_after_a_call_of_a_user(
         assert driver.execute(connection, WHO) == [("service_role", claims)]
 
 
+def test_a_user_client_leaves_no_role_and_no_claims_in_the_callers_transaction(bank: Database, driver: Driver) -> None:
+    user = bank.sign_up()
+    with driver.connected(bank.dsn()) as connection:
+        with driver.opened(connection.transaction()):
+            provoke_all(driver, driver.client(connection), user)
+            assert driver.execute(connection, WHO) == [NOBODY]
+        assert driver.execute(connection, WHO) == [NOBODY]
+    assert len(ledger(bank, user)) == 1
+
+
+@pytest.mark.session("role of a session")
 def test_role_and_claims_of_the_callers_transaction_are_put_back(bank: Database, driver: Driver) -> None:
     user, other = bank.sign_up(), bank.sign_up()
     theirs = json.dumps({"sub": str(other), "x": 1})
     with driver.connected(bank.dsn()) as connection:
         client = driver.client(connection)
-        with driver.opened(connection.transaction()):
-            provoke_all(driver, client, user)
-            assert driver.execute(connection, WHO) == [NOBODY]
-        assert driver.execute(connection, WHO) == [NOBODY]
-
         driver.execute(connection, "set role service_role")
         with driver.opened(connection.transaction()):
             driver.execute(connection, "set local role authenticated")
@@ -970,9 +977,10 @@ def test_role_and_claims_of_the_callers_transaction_are_put_back(bank: Database,
                 driver.wait(client.as_user(user).consume_credit(1000))
             assert driver.execute(connection, WHO) == [("authenticated", theirs)]
         assert driver.execute(connection, WHO) == [("service_role", "")]
-    assert len(ledger(bank, user)) == 2
+    assert len(ledger(bank, user)) == 1
 
 
+@pytest.mark.session("claims of a session")
 def test_the_older_claim_of_a_session_does_not_make_a_user_client_somebody_else(bank: Database, driver: Driver) -> None:
     user, other = bank.sign_up(), bank.sign_up()
     older = "select current_setting('request.jwt.claim.sub', true)"
@@ -1158,7 +1166,7 @@ def test_a_call_that_is_given_up_changes_nothing_and_leaves_nothing(bank: Databa
     user = bank.sign_up()
 
     async def give_up() -> None:
-        kwargs = {"autocommit": source == "pool"}
+        kwargs = {"autocommit": source == "pool", **POOLED}
         async with AsyncConnectionPool(bank.dsn(), min_size=1, max_size=1, kwargs=kwargs, open=False) as pool:
             client = AsyncClient(pool)
             with bank.connect() as holder, holder.transaction():
@@ -1292,7 +1300,7 @@ def when_blocked(database: Database, act: Callable[[int], object]) -> Iterator[N
 
     def watch() -> None:
         try:
-            with database.connect("postgres") as monitor:
+            with database.watch() as monitor:
                 for _ in range(2000):
                     found = monitor.execute(
                         """
@@ -1323,13 +1331,13 @@ def lock(holder: psycopg.Connection[Any], user: UUID) -> None:
     holder.execute("select from public.user_credits where user_id = %s for update", [user])
 
 
-TRANSIENT = ("55P03", "57014", "40001", "57P01")
 OPTIONS = {
     "55P03": "-c lock_timeout=60ms",
     "57014": "-c statement_timeout=90ms",
     "40001": r"-c default_transaction_isolation=repeatable\ read",
     "57P01": "",
 }
+OWN_SETTINGS = pytest.mark.session("timeouts or an isolation level of its own")
 
 
 @contextmanager
@@ -1343,7 +1351,7 @@ def failing_once(database: Database, user: UUID, reason: str) -> Iterator[None]:
 
         def act(pid: int) -> None:
             if reason == "57P01":
-                with database.connect("postgres") as admin:
+                with database.watch() as admin:
                     admin.execute("select pg_terminate_backend(%s)", [pid])
             elif reason != "40001":
                 time.sleep(0.1)
@@ -1354,7 +1362,10 @@ def failing_once(database: Database, user: UUID, reason: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("source", "who"), [("pool", "service"), ("manual pool", "user")])
-@pytest.mark.parametrize("reason", TRANSIENT)
+@pytest.mark.parametrize(
+    "reason",
+    [pytest.param(reason, marks=OWN_SETTINGS if options else ()) for reason, options in OPTIONS.items()],
+)
 def test_a_call_that_failed_for_a_passing_reason_is_sent_again_with_its_key(
     bank: Database, driver: Driver, reason: str, source: str, who: str
 ) -> None:
@@ -1369,6 +1380,7 @@ def test_a_call_that_failed_for_a_passing_reason_is_sent_again_with_its_key(
     assert ledger(bank, user) == [row]
 
 
+@pytest.mark.session("a deadlock_timeout of its own")
 def test_a_deadlock_that_the_caller_caused_is_a_passing_reason(database: Database, driver: Driver) -> None:
     user = database.sign_up()
     with database.connect("postgres") as connection:
@@ -1451,6 +1463,7 @@ def test_every_call_without_a_key_has_a_key_of_its_own(bank: Database, driver: D
     assert all(UUID(key).version == 4 for key in keys)
 
 
+@OWN_SETTINGS
 @pytest.mark.parametrize("reason", ["55P03", "57014", "40001"])
 def test_nothing_is_sent_again_inside_the_callers_transaction(bank: Database, driver: Driver, reason: str) -> None:
     user = bank.sign_up()
@@ -1481,6 +1494,7 @@ def test_a_refusal_and_an_error_that_stays_are_not_sent_again(bank: Database, dr
         assert proxy.sent.count(b"consume_credit_for") == 1
 
 
+@pytest.mark.session("a lock_timeout of its own")
 def test_trying_again_ends_with_the_error_itself(
     bank: Database, driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -216,6 +216,8 @@ def test_the_public_names_are_these_and_all_can_be_loaded() -> None:
         "UserClient",
         "AsyncUserClient",
         "Reservation",
+        "CreditsProvider",
+        "CreditsState",
     }
     assert all(getattr(credits_db, name) for name in credits_db.__all__)
     with pytest.raises(AttributeError):

@@ -77,6 +77,14 @@ def test_the_application_sells_and_spends_as_written(
         assert_books_add_up(owner)
 
 
+def test_whoever_listens_is_told_that_something_has_changed_as_written(shop: Database) -> None:
+    with shop.connect("app") as app:
+        app.execute("listen credits_changed")
+        shop.sign_up()
+        [told] = app.notifies(timeout=10, stop_after=1)
+        assert (told.channel, told.payload) == ("credits_changed", "")
+
+
 def test_a_standby_answers_what_only_reads(shop: Database) -> None:
     user, past = shop.sign_up(), datetime.now(UTC) - timedelta(days=1)
     with shop.connect("app", options="-c default_transaction_read_only=on") as standby:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from conftest import Database, Templates, assert_books_add_up
+from conftest import POOLED, Database, Templates, assert_books_add_up
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 from test_client import SOURCES, Driver, Proxy, Seven, lock
@@ -363,7 +363,9 @@ def test_a_task_that_is_cancelled_releases_also_when_it_is_cancelled_meanwhile(b
 
     async def scenario() -> None:
         begun = asyncio.Event()
-        async with AsyncConnectionPool(bank.dsn(), min_size=1, kwargs={"autocommit": True}, open=False) as pool:
+        async with AsyncConnectionPool(
+            bank.dsn(), min_size=1, kwargs={"autocommit": True, **POOLED}, open=False
+        ) as pool:
             task = asyncio.create_task(work(AsyncClient(pool), begun))
             await begun.wait()
             with bank.connect(autocommit=False) as holder:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from conftest import ROOT, Database
+from conftest import POOLED, ROOT, Database
 from fastapi.testclient import TestClient
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
@@ -259,12 +259,12 @@ def kind(request: pytest.FixtureRequest) -> str:
 def handled(kind: str, dsn: str, *bodies: bytes, handle: Any = handle_stripe, client: Any = None) -> list[StoreEvent]:
     """What becomes of these bodies, in their order, through a pool of either kind."""
     if kind == "sync":
-        with ConnectionPool(dsn, min_size=1, open=True) as pool:
+        with ConnectionPool(dsn, min_size=1, kwargs=POOLED, open=True) as pool:
             sync = (client or Client)(pool)
             return [handle(body, headers_for(body), sync, secrets=NEW) for body in bodies]
 
     async def run() -> list[StoreEvent]:
-        async with AsyncConnectionPool(dsn, min_size=1, open=False) as pool:
+        async with AsyncConnectionPool(dsn, min_size=1, kwargs=POOLED, open=False) as pool:
             later = (client or AsyncClient)(pool)
             return [await handle(body, headers_for(body), later, secrets=NEW) for body in bodies]
 

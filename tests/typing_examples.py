@@ -6,7 +6,7 @@ complains about a comment that it does not need.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from datetime import datetime, timedelta
 from typing import Any, assert_type
 from uuid import UUID
@@ -21,6 +21,8 @@ from credits_db import (
     Client,
     CreditHold,
     CreditsError,
+    CreditsProvider,
+    CreditsState,
     CreditTransaction,
     CreditUsage,
     HoldStatus,
@@ -64,6 +66,9 @@ def sync(connection: psycopg.Connection[Any], pool: ConnectionPool, user: UUID, 
         assert_type(hold, Reservation)
         hold.amount = 37
     assert_type(hold.transaction, CreditTransaction | None)
+    for row in client.watch(user):
+        assert_type(row, UserCredits)
+    assert_type(client.watch(user, timedelta(seconds=5)), Generator[UserCredits, None, None])
     assert_type(client.get_user_credits_for(user), UserCredits)
     assert_type(client.get_user_credits_for(user).credits_available, int)
     assert_type(client.get_transaction_history_for(user, 10, before_seq=5), list[CreditTransaction])
@@ -92,6 +97,7 @@ def sync(connection: psycopg.Connection[Any], pool: ConnectionPool, user: UUID, 
     assert_type(me.get_operation("k"), CreditTransaction | None)
     assert_type(me.get_usage(now, until=now), CreditUsage)
     assert_type(me.has_entitlement("pro"), bool)
+    assert_type(me.watch(), Generator[UserCredits, None, None])
     assert_type(me.delete_user_account(), AccountDeletion)
 
 
@@ -119,6 +125,8 @@ async def asynchronous(
         assert_type(hold, Reservation)
         hold.amount = 37
     assert_type(hold.transaction, CreditTransaction | None)
+    async for row in client.watch(user, every=timedelta(seconds=5)):
+        assert_type(row, UserCredits)
     assert_type(await client.get_user_credits_for(user), UserCredits)
     assert_type(await client.get_transaction_history_for(user, 10, before_seq=5), list[CreditTransaction])
     assert_type(await client.get_operation_for(user, "k"), CreditTransaction | None)
@@ -147,7 +155,23 @@ async def asynchronous(
     assert_type(await me.get_operation("k"), CreditTransaction | None)
     assert_type(await me.get_usage(now), CreditUsage)
     assert_type(await me.has_entitlement("pro"), bool)
+    assert_type(me.watch(timedelta(seconds=5)), AsyncGenerator[UserCredits, None])
     assert_type(await me.delete_user_account(), AccountDeletion)
+
+
+async def screen(me: AsyncUserClient, mine: UserClient) -> None:
+    provider = CreditsProvider(me)
+    state = assert_type(provider.state, CreditsState)
+    assert_type((state.credits_remaining, state.total_exports, state.is_loading), tuple[int, int, bool])
+    assert_type(state.error, Exception | None)
+    assert_type(provider.has_credits, bool)
+    assert_type(provider.listen(lambda state: print(state.credits_held)), Callable[[], None])
+    await provider.load()
+    await provider.follow(timedelta(seconds=5))
+    assert_type(await provider.consume(2, "a film", {"job": 1}, "key"), CreditTransaction)
+    provider.reset()
+    state.is_loading = True  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    CreditsProvider(mine)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def webhooks(client: Client, later: AsyncClient, body: bytes, headers: dict[str, str]) -> None:
@@ -215,6 +239,9 @@ def rejected(
     client.reserve_credits_for(user)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.reserve_credits_for(user, 1, 60)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.set_recurring_grant("a", 1, "year", user)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.watch()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.watch(user, 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.as_user(user).watch(user)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.as_user(user).reserve(user, 1)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     with client.reserve(user, 1) as hold:
         hold.id = user  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]

@@ -799,6 +799,7 @@ insert into credits_private.settings (name, value, kind, minimum, maximum, patte
 values
   ('signup_bonus', '3', 'integer', 0, 1000000, null, 'Credits that a new account starts with; anonymous users get them when they convert.'),
   ('user_spending', 'on', 'switch', null, null, null, 'Whether users may call consume_credit themselves; off when only the server may name a price.'),
+  ('notify_changes', 'off', 'switch', null, null, null, 'Whether each transaction that changes a balance notifies the channel credits_changed, which makes commits wait for each other.'),
   ('sandbox', 'deny', 'text', null, null, '^(deny|allow_listed|allow)$', 'Who gets credits for test purchases: nobody (deny), the users in sandbox_users (allow_listed), or everybody (allow).'),
   ('sandbox_users', '', 'text', null, null, '^([0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}(,|$))*$', 'Ids of the users who get credits for test purchases while sandbox is allow_listed, separated by commas.'),
   ('max_active_holds', '100', 'integer', 1, 100000, null, 'How many active holds a user may have at once.'),
@@ -813,6 +814,8 @@ on conflict (name) do nothing;
 -- For the owner (credits-db settings set). user_spending is a privilege, not a flag that somebody would
 -- have to look at: off takes EXECUTE on consume_credit from authenticated, on gives it. rpc/consume_credit.sql
 -- ends by setting it to what it is, so a migration that replaces the function does not overrule the operator.
+-- notify_changes is a trigger, enabled or not. Switching it keeps writers off user_credits for an instant; where one of
+-- them is at it for longer than a second, the switch gives up (55P03), since every spend would wait behind it.
 
 create or replace function credits_private.set_setting(
   p_name text,
@@ -822,6 +825,7 @@ create or replace function credits_private.set_setting(
   language plpgsql
   volatile
   set search_path = ''
+  set lock_timeout = '1s'
 as $$
 declare
   v_setting credits_private.settings;
@@ -863,13 +867,19 @@ begin
       revoke execute on function public.consume_credit(bigint, text, jsonb, text) from authenticated;
       revoke execute on function credits_private.consume_credit(bigint, text, jsonb, text) from authenticated;
     end if;
+  elsif p_name = 'notify_changes' then
+    if p_value = 'on' then
+      alter table public.user_credits enable trigger notify_changes;
+    else
+      alter table public.user_credits disable trigger notify_changes;
+    end if;
   end if;
   return v_setting;
 end;
 $$;
 
 comment on function credits_private.set_setting(text, text) is
-  'Changes a setting and returns it. Raises 22023 invalid_argument for an unknown name or a value out of bounds.';
+  'Changes a setting and returns it. Raises 22023 invalid_argument for an unknown name or a value out of bounds, and 55P03 where notify_changes has to wait for longer than a second.';
 
 revoke all on function credits_private.set_setting(text, text) from public, anon, authenticated, service_role;
 -- end
@@ -11517,6 +11527,85 @@ alter table credits_private.credit_lots enable always trigger keep_app_store_cre
 
 comment on trigger keep_app_store_credits on credits_private.credit_lots is
   'No lot for what the App Store sold.';
+-- end
+
+-- from sql/credits/triggers/notify_changes.sql
+-- notify_changes: tells whoever LISTENs that some balance has changed, where an operator wants it.
+--
+-- One channel for all and nothing in it, since whoever may log in may LISTEN: something has changed, never whose
+-- balance or how. However many a transaction changes, Postgres sends it once, at the commit. Who is told reads
+-- last_seq, of which row level security shows what is theirs. Disabled as it comes, because commits that notify wait
+-- for each other. Rows of a restore or a copy (session_replication_role = replica) notify nobody.
+
+create or replace function credits_private.notify_changes()
+  returns trigger
+  language plpgsql
+  set search_path = ''
+as $$
+begin
+  perform pg_notify('credits_changed', '');
+  return null;
+end;
+$$;
+
+comment on function credits_private.notify_changes() is
+  'Trigger on user_credits: notifies the channel credits_changed, with nothing in it.';
+
+revoke all on function credits_private.notify_changes() from public, anon, authenticated, service_role;
+
+create or replace trigger notify_changes
+  after insert or update or delete on public.user_credits
+  for each statement
+  execute function credits_private.notify_changes();
+
+comment on trigger notify_changes on public.user_credits is
+  'Enabled while the setting notify_changes is on.';
+
+-- a trigger made anew is enabled: the setting says whether it stays so, so that it outlives this file
+select credits_private.set_setting(s.name, s.value)
+from credits_private.settings as s
+where s.name = 'notify_changes';
+-- end
+
+-- from sql/credits/realtime/publish_balances.sql
+-- publish_balances: balances and ledger join the publication that Supabase Realtime reads, where there is one.
+--
+-- Once, in a migration: who takes them out again keeps them out. Realtime shows a changed row to those whom row level
+-- security lets read it, but nothing guards an old row: of that the stream has the key and no more, since the replica
+-- identity stays the primary key. Tables of before, moved to credits_before, leave: their names are ours now. A
+-- publication that has ours anyway (for all tables, or for schema public) is left alone.
+
+do $$
+declare
+  v_changes pg_catalog.text;
+begin
+  select string_agg(format('alter publication supabase_realtime %s table %I.%I;', c.verb, c.schema, c.name), ' ')
+  into v_changes
+  from pg_catalog.pg_publication as p
+  cross join lateral (
+    select 'drop' as verb, n.nspname as schema, t.relname as name
+    from pg_catalog.pg_publication_rel as r
+    join pg_catalog.pg_class as t on t.oid = r.prrelid
+    join pg_catalog.pg_namespace as n on n.oid = t.relnamespace and n.nspname = 'credits_before'
+    where r.prpubid = p.oid
+    union all
+    select 'add', 'public', w.name
+    from unnest(array['user_credits', 'credit_transactions']) as w (name)
+    where not exists (
+      select
+      from pg_catalog.pg_publication_tables as m
+      where (m.pubname, m.schemaname, m.tablename) = (p.pubname, 'public', w.name)
+    )
+  ) as c
+  where p.pubname = 'supabase_realtime';
+  if v_changes is not null then
+    execute v_changes;
+  end if;
+exception
+  when insufficient_privilege then
+    raise notice 'Realtime does not show balances: %. Whoever owns the publication may run: %', sqlerrm, v_changes;
+end;
+$$;
 -- end
 
 -- check: every table of the API has row level security

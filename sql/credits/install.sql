@@ -233,6 +233,8 @@
 \ir triggers/keep_accounts.sql
 \ir triggers/close_account.sql
 \ir triggers/keep_app_store_credits.sql
+\ir triggers/notify_changes.sql
+\ir realtime/publish_balances.sql
 
 \ir references/user_credits.sql
 \ir triggers/open_account_on_signup.sql

@@ -970,7 +970,7 @@ def test_the_readme_spends_by_itself(js: Api) -> None:
 
 
 def test_the_document_for_supabase_sells_and_spends_as_written(js: Api) -> None:
-    sell, spend = blocks("js", ROOT / "docs" / "supabase.md")
+    sell, spend, _ = blocks("js", ROOT / "docs" / "supabase.md")
     names = {"userId": str(js.users["ada"]), "orderId": "7"}
     sold = js.script("service_role", f"const admin = supabase\n{sell}\nreturn row", **names)
     assert (sold["type"], sold["idempotency_key"], sold["balance_after"]) == ("purchase", "order:7", 102)

@@ -1,5 +1,6 @@
 -- The triggers that keep the books fire in every session, also as replica; those that move balances do not
--- fire as replica, where the rows of a restore or a copy have counted already.
+-- fire as replica, where the rows of a restore or a copy have counted already. The one that tells of changes waits for
+-- its setting.
 
 begin;
 select plan(2);
@@ -21,6 +22,7 @@ select is(
     "keep_app_store_credits on credits_private.credit_lots": "A",
     "keep_ledger on public.credit_transactions": "A",
     "keep_ledger_whole on public.credit_transactions": "A",
+    "notify_changes on public.user_credits": "D",
     "open_account_on_signup on auth.users": "O",
     "settle_account_before_deletion on auth.users": "O",
     "post_transaction on public.credit_transactions": "O"

@@ -1,7 +1,7 @@
 -- A setting has a type and bounds. set_setting refuses what does not fit, and so does the table itself.
 
 begin;
-select plan(38);
+select plan(40);
 
 create temp table before as select * from credits_private.settings;
 select is(
@@ -9,6 +9,7 @@ select is(
   '{
     "signup_bonus": "3",
     "user_spending": "on",
+    "notify_changes": "off",
     "sandbox": "deny",
     "max_active_holds": "100",
     "sandbox_users": "",
@@ -39,6 +40,8 @@ from (
     ('user_spending', '1'),
     ('user_spending', ''),
     ('user_spending', null),
+    ('notify_changes', 'true'),
+    ('notify_changes', null),
     ('sandbox', 'Deny'),
     ('sandbox', ''),
     ('sandbox', null),

@@ -52,7 +52,8 @@ def test_the_document_installs_sets_the_bonus_upgrades_and_generates_types(
     supabase: Supabase, empty: Database, project: Path
 ) -> None:
     install, push_from_python, upgrade, types = blocks("bash", DOCUMENT)
-    bonus, no_spending = blocks("sql", DOCUMENT)
+    bonus, no_spending, take_out = blocks("sql", DOCUMENT)
+    published = "select tablename from pg_publication_tables where pubname = 'supabase_realtime' order by 1"
     with empty.connect() as owner:
         user = sign_up(owner)
         follow(install.splitlines()[0], empty, project)
@@ -65,6 +66,8 @@ def test_the_document_installs_sets_the_bonus_upgrades_and_generates_types(
         follow(types, empty, project)
         assert "consume_credit_for" in (project / "database.ts").read_text()
         owner.execute(no_spending.encode())
+        assert owner.execute(published.encode()).fetchall() == [("credit_transactions",), ("user_credits",)]
+        owner.execute(take_out.encode())
         assert migrations.verify(owner) == []
     listed = supabase(empty, "migration", "list", "--output-format", "json", cwd=project)
     pairs = [(row["local"], row["remote"]) for row in json.loads(listed.stdout)["migrations"]]

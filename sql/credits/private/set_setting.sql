@@ -3,6 +3,8 @@
 -- For the owner (credits-db settings set). user_spending is a privilege, not a flag that somebody would
 -- have to look at: off takes EXECUTE on consume_credit from authenticated, on gives it. rpc/consume_credit.sql
 -- ends by setting it to what it is, so a migration that replaces the function does not overrule the operator.
+-- notify_changes is a trigger, enabled or not. Switching it keeps writers off user_credits for an instant; where one of
+-- them is at it for longer than a second, the switch gives up (55P03), since every spend would wait behind it.
 
 create or replace function credits_private.set_setting(
   p_name text,
@@ -12,6 +14,7 @@ create or replace function credits_private.set_setting(
   language plpgsql
   volatile
   set search_path = ''
+  set lock_timeout = '1s'
 as $$
 declare
   v_setting credits_private.settings;
@@ -53,12 +56,18 @@ begin
       revoke execute on function public.consume_credit(bigint, text, jsonb, text) from authenticated;
       revoke execute on function credits_private.consume_credit(bigint, text, jsonb, text) from authenticated;
     end if;
+  elsif p_name = 'notify_changes' then
+    if p_value = 'on' then
+      alter table public.user_credits enable trigger notify_changes;
+    else
+      alter table public.user_credits disable trigger notify_changes;
+    end if;
   end if;
   return v_setting;
 end;
 $$;
 
 comment on function credits_private.set_setting(text, text) is
-  'Changes a setting and returns it. Raises 22023 invalid_argument for an unknown name or a value out of bounds.';
+  'Changes a setting and returns it. Raises 22023 invalid_argument for an unknown name or a value out of bounds, and 55P03 where notify_changes has to wait for longer than a second.';
 
 revoke all on function credits_private.set_setting(text, text) from public, anon, authenticated, service_role;

@@ -45,6 +45,7 @@ insert into credits_private.settings (name, value, kind, minimum, maximum, patte
 values
   ('signup_bonus', '3', 'integer', 0, 1000000, null, 'Credits that a new account starts with; anonymous users get them when they convert.'),
   ('user_spending', 'on', 'switch', null, null, null, 'Whether users may call consume_credit themselves; off when only the server may name a price.'),
+  ('notify_changes', 'off', 'switch', null, null, null, 'Whether each transaction that changes a balance notifies the channel credits_changed, which makes commits wait for each other.'),
   ('sandbox', 'deny', 'text', null, null, '^(deny|allow_listed|allow)$', 'Who gets credits for test purchases: nobody (deny), the users in sandbox_users (allow_listed), or everybody (allow).'),
   ('sandbox_users', '', 'text', null, null, '^([0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}(,|$))*$', 'Ids of the users who get credits for test purchases while sandbox is allow_listed, separated by commas.'),
   ('max_active_holds', '100', 'integer', 1, 100000, null, 'How many active holds a user may have at once.'),
