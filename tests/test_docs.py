@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from conftest import ROOT, Database, Run, assert_books_add_up, sign_up
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from test_readme import blocks
 
 from credits_db import Client, InsufficientCredits, local, migrations
@@ -323,6 +325,30 @@ def test_a_server_spends_for_its_user_as_written(database: Database) -> None:
     assert told == ["1 credits left", "1 credits left", "You have 1 credits."]
 
 
+def test_a_balance_is_followed_and_kept_for_a_screen_as_written(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, follow, screen = blocks("python", CLIENTS)[:3]
+    names: dict[str, Any] = {"user_id": database.sign_up(), "UUID": UUID, "InsufficientCredits": InsufficientCredits}
+    with ConnectionPool(database.dsn(), kwargs={"autocommit": True}) as pool:
+        names["client"] = client = Client(pool)
+        exec(follow, names)
+        assert capsys.readouterr().out == "3 credits\n"
+        exec(screen, names)
+
+        async def shown() -> None:
+            async with AsyncConnectionPool(database.dsn(), kwargs={"autocommit": True}, open=False) as pool:
+                for _ in range(2):
+                    await names["screen"](pool, names["user_id"])
+
+        asyncio.run(shown())
+        assert client.get_user_credits_for(names["user_id"]).credits_remaining == 1
+    told = capsys.readouterr().out.splitlines()
+    assert told[:2] == ["3 ", "1 "]
+    assert told[-2].startswith("1 insufficient_credits")
+    assert told[-1] == "0 "
+
+
 def test_plain_sql_spends_as_a_service_and_as_a_user_as_written(database: Database) -> None:
     function, as_user = blocks("sql", CLIENTS)[:2]
     user = database.sign_up()
@@ -381,4 +407,4 @@ def test_every_name_that_dart_uses_is_there(db: psycopg.Connection[Any]) -> None
 
 def test_every_block_of_the_document_for_clients_is_run_but_dart_which_is_read() -> None:
     found = re.findall(r"^```(\w+)$", CLIENTS.read_text().partition("## Other drivers")[0], re.MULTILINE)
-    assert {word: found.count(word) for word in found} == {"js": 1, "dart": 1, "python": 1, "sql": 2}
+    assert {word: found.count(word) for word in found} == {"js": 1, "dart": 1, "python": 3, "sql": 2}
