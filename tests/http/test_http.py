@@ -211,23 +211,25 @@ class Served:
 
     owner: psycopg.Connection[Any]
     gateway: stack.Gateway
+    count: bytes
     users: dict[str, UUID]
     before: object = None
 
     def written(self) -> object:
         """How many rows each table has, and which transaction wrote last: another answer when anything was written."""
-        count = "select '{0}', count(*), coalesce(max(xmin::text::bigint), 0) from {0}"
-        counts = [count.format(table) for table in self.tables()]
-        return self.owner.execute(" union all ".join(counts).encode()).fetchall()
+        return self.owner.execute(self.count).fetchall()
 
-    def tables(self) -> list[str]:
-        query = """
-            select oid::regclass::text
-            from pg_class
-            where relkind = 'r' and relnamespace in ('public'::regnamespace, 'credits_private'::regnamespace)
-            union all select 'auth.users' order by 1
-        """
-        return [name for (name,) in self.owner.execute(query)]
+
+def counting(owner: psycopg.Connection[Any]) -> bytes:
+    tables = """
+        select oid::regclass::text
+        from pg_class
+        where relkind = 'r' and relnamespace in ('public'::regnamespace, 'credits_private'::regnamespace)
+        union all
+        select 'auth.users'
+    """
+    count = "select '{0}', count(*), coalesce(max(xmin::text::bigint), 0) from {0}"
+    return " union all ".join(count.format(table) for (table,) in owner.execute(tables)).encode()
 
 
 @pytest.fixture(scope="session")
@@ -238,7 +240,7 @@ def served(templates: Templates, flavour: str) -> Iterator[Served]:
         owner.execute(blocks("sql")[0].encode())
         open_shop(owner)
         with stack.postgrest(database, SECRET) as upstream, stack.gateway(upstream) as gateway:
-            yield Served(owner, gateway, {})
+            yield Served(owner, gateway, counting(owner), {})
 
 
 def open_shop(owner: psycopg.Connection[Any]) -> None:
