@@ -775,12 +775,12 @@ def test_a_hold_that_is_captured_released_expired_and_deleted_at_once_ends_once(
         (now,) = owner.execute("select pg_get_functiondef('credits_private.now()'::regprocedure)").fetchone() or ("",)
         stack.callback(owner.execute, now)
         owner.execute(f"{clock} 'select clock_timestamp()'".encode())
-        users = (owner.execute(make, [150 if INTERLEAVE else 48]).fetchone() or [[]])[0]
-        holds = [owner.execute(hold, [user, n]).fetchall()[0] for n, user in enumerate(users)]
         sessions = [
             [stack.enter_context(lives.database.connect(options=f"{QUICK} {at(level)}")) for level in LEVELS]
             for _ in range(6)
         ]
+        users = (owner.execute(make, [150 if INTERLEAVE else 48]).fetchone() or [[]])[0]
+        holds = [owner.execute(hold, [user, n]).fetchall()[0] for n, user in enumerate(users)]
 
         def work(which: int) -> list[Any]:
             answers = list[Any]()
