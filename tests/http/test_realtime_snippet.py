@@ -71,7 +71,7 @@ def test_the_app_listens_to_its_own_balance_and_asks_whenever_the_line_is_up_as_
     assert done.returncode == 0, done.stdout + done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     wanted = {"event": "UPDATE", "schema": "public", "table": "user_credits", "filter": f"user_id=eq.{USER}"}
-    assert [(topic, [{name: change[name] for name in wanted} for change in changes]) for topic, changes in told["joins"]] == [
-        ("realtime:credits", [wanted])
-    ] * 2
+    assert [
+        (topic, [{name: change[name] for name in wanted} for change in changes]) for topic, changes in told["joins"]
+    ] == [("realtime:credits", [wanted])] * 2
     assert sorted(told["shown"]) == [7, 28, 29]
