@@ -44,7 +44,8 @@ test-supabase: .venv/npm  ## the real Supabase CLI, PostgREST, supabase-js and t
 	@$(BIN)/pytest -n 2 tests/http tests/supabase_cli
 
 test-pooler: .venv/ready  ## clients, commands and push through pgbouncer, two connections a database (Debian's package)
-	@$(BIN)/pytest -n 2 --dist worksteal --pooler tests/pooler $(filter-out $(UNPOOLED:%=tests/test_%.py),$(wildcard tests/test_*.py))
+	@$(BIN)/pytest -n 2 --dist worksteal --pooler -k "not (plain and (test_cli.py or test_migrations.py or test_seed.py))" \
+		tests/pooler $(filter-out $(UNPOOLED:%=tests/test_%.py),$(wildcard tests/test_*.py))
 
 test-clock: .venv/ready  ## month ends and jumping clocks, with the real time moved under the server (Debian's libfaketime)
 	@$(BIN)/pytest -n 0 tests/clock
