@@ -51,7 +51,8 @@ test-http: .venv/npm  ## the whole API over HTTP, on the newest Postgres and on 
 	@PATH="$(WHEEL):$$PATH" CREDITS_DB_PG_BIN=$(call NPM_POSTGRES,15) $(BIN)/pytest -n 2 --dist worksteal tests/http
 
 test-pooler: .venv/ready  ## clients, commands and push through pgbouncer, two connections a database (Debian's package)
-	@$(BIN)/pytest -n 2 --dist worksteal --pooler tests/pooler $(filter-out $(UNPOOLED:%=tests/test_%.py),$(wildcard tests/test_*.py))
+	@$(BIN)/pytest -n 2 --dist worksteal --pooler -k "not (plain and (test_cli.py or test_migrations.py or test_seed.py))" \
+		tests/pooler $(filter-out $(UNPOOLED:%=tests/test_%.py),$(wildcard tests/test_*.py))
 
 test-clock: .venv/ready  ## month ends and jumping clocks, with the real time moved under the server (Debian's libfaketime)
 	@$(BIN)/pytest -n 0 tests/clock
