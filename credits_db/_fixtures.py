@@ -29,6 +29,9 @@ def _created(server: str, template: str) -> Iterator[str]:
     name = f"credits_test_{uuid4().hex[:12]}"
     with migrations.connect(server) as connection:
         create, drop = sql.SQL("create database {} template {}"), sql.SQL("drop database {} with (force)")
+        # a database is copied only while nobody is connected, and a pooler keeps connections for later
+        query = "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = %s and usename = user"
+        connection.execute(query, [template])
         connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
         try:
             yield make_conninfo(server, dbname=name)

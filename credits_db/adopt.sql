@@ -355,7 +355,6 @@ begin
           when v_name = 'profiles' and v_columns ? 'credits' then ' Its column credits is not written any more: get_user_credits has the balance.'
           else ''
         end;
-      first := format(v_note, object);
       ahead := case v_name
         when 'projects' then format(v_index, 'projects_user_id_created_at', object, 'user_id, created_at desc')
         when 'project_layers' then format(v_index, 'project_layers_project_id_z_index', object, 'project_id, z_index')
@@ -380,7 +379,6 @@ begin
         ahead := null;
       end if;
       return next;
-      first := null;
       ahead := null;
       if exists (
         select
@@ -417,9 +415,7 @@ begin
       action := 'leave';
       object := 'public.users';
       words := 'Stays as it is: the view of this name is left out.';
-      first := format(v_note, object);
       return next;
-      first := null;
     end if;
     return;
   end if;
@@ -576,10 +572,10 @@ begin
     if v_columns ->> 'user_id' = 'uuid' and v_columns ?& array['transaction_id', 'product_id', 'status'] then
       v_sales := 'credits_before.purchase_transactions';
       execute $$
-        select string_agg(distinct coalesce(t.status::text, 'null'), ', '), count(*) filter (where false)
+        select string_agg(distinct coalesce(t.status::text, 'null'), ', ')
         from public.purchase_transactions as t
         where t.status::text in ('pending', 'completed', 'failed', 'refunded') is not true
-      $$ into v_words_there, v_wrong;
+      $$ into v_words_there;
       execute 'select count(*) from public.purchase_transactions as t' into v_count;
     else
       v_words_there := 'columns';

@@ -55,10 +55,7 @@ class Migration:
 
     @property
     def statements(self) -> list[str]:
-        directives, _, statements = read_sql_migration(str(self.path))
-        if directives.get("transactional", "true") != "true":
-            raise Refusal(f"{self.path}: only transactional migrations can be pushed.")
-        return list(statements)
+        return _split(self.path, self.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +104,15 @@ def _read(root: Path, stamp: object) -> list[Migration]:
             )
         found.append(Migration(migration.id, path, sha256))
     return sorted(found, key=lambda migration: TRACKS.index(migration.track))
+
+
+@lru_cache
+def _split(path: Path, sha256: str) -> list[str]:
+    """The statements of a migration. Kept, because finding their ends takes longer than running them."""
+    directives, _, statements = read_sql_migration(str(path))
+    if directives.get("transactional", "true") != "true":
+        raise Refusal(f"{path}: only transactional migrations can be pushed.")
+    return list(statements)
 
 
 def history(connection: Connection) -> dict[str, str]:
@@ -211,18 +217,20 @@ def push(
     line in a note.
     """
     todo, done = pending(connection, more), []
-    steps = plan(connection, more) if todo else []
+    if to is not None:
+        ids = [migration.id for migration in shipped(tracks(connection, more))]
+        if to not in ids:
+            raise Refusal(f"There is no migration {to}. There are {', '.join(ids)}.")
+        todo = [migration for migration in todo if ids.index(migration.id) <= ids.index(to)]
+    steps = (
+        plan(connection, [track for track in more if track in {migration.track for migration in todo}]) if todo else []
+    )
     if blocked := [step for step in steps if step.action == "refuse"]:
         lines = (f"  {step.object}: {step.text}\n    {step.remedy}" for step in blocked)
         raise Refusal("Nothing was changed. This is in the way:\n" + "\n".join(lines))
     taken = [f"  {step.action} {step.object}: {step.text}" for step in steps]
     if taken and not confirm("What is here already:\n" + "\n".join(taken)):
         raise Refusal("Nothing was changed. `credits-db push --plan` shows all of it.")
-    if to is not None:
-        ids = [migration.id for migration in shipped(tracks(connection, more))]
-        if to not in ids:
-            raise Refusal(f"There is no migration {to}. There are {', '.join(ids)}.")
-        todo = [migration for migration in todo if ids.index(migration.id) <= ids.index(to)]
     for statement in ";".join(step.ahead for step in steps if step.ahead and not dry_run).split(";"):
         if statement.strip():
             connection.execute(statement.encode())

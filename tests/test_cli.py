@@ -417,6 +417,7 @@ def test_maintain_does_what_is_due_batch_by_batch_until_nothing_is(
         assert [client.get_transaction_history_for(user, 1)[0].type for user in users] == ["expiration"] * 3
 
 
+@pytest.mark.session("whether the server lets it in")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_maintain_goes_on_at_its_interval_over_a_restart_until_it_is_stopped(
     run: Run, database: Database, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
@@ -577,6 +578,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.session("a server of its own")
 def test_the_embedded_postgres_goes_up_and_down(run: Run, home: Path) -> None:
     assert run("local", "status").code == 1
     assert run("push", "--local").code == 0  # starts it, and stops it again

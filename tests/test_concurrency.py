@@ -24,7 +24,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from conftest import Database, Templates, assert_books_add_up
+from conftest import POOLED, Database, Templates, assert_books_add_up
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn
 from psycopg_pool import ConnectionPool
@@ -34,6 +34,9 @@ from credits_db import AccountNotFound, Client, CreditTransaction, InsufficientC
 T = TypeVar("T")
 
 LEVELS = ("read committed", "repeatable read", "serializable")
+OWN_SETTINGS = pytest.mark.session("settings of its own")
+WATCHED = pytest.mark.session("two transactions that a third watches")
+ANY_LEVEL = [LEVELS[0], *(pytest.param(level, marks=OWN_SETTINGS) for level in LEVELS[1:])]
 THREADS = 50
 
 
@@ -107,7 +110,7 @@ def books(database: Database, user: UUID) -> list[tuple[str, int, int]]:
 # races ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", ANY_LEVEL)
 @pytest.mark.parametrize("lots", [[None], ["1 hour", "1 day"]], ids=["for ever", "lots"])
 def test_fifty_threads_that_share_thirty_credits_spend_thirty(
     bank: Database, lots: list[str | None], level: str
@@ -117,7 +120,7 @@ def test_fifty_threads_that_share_thirty_credits_spend_thirty(
     with bank.connect() as connection:
         for ends in lots:
             connection.execute(add, [user, 27 if ends is None else 27 // 2 + (ends == "1 hour"), ends])
-    kwargs = {"autocommit": True, "options": at(level)}
+    kwargs = {"autocommit": True, "options": at(level), **POOLED}
     with ConnectionPool(bank.dsn(), min_size=25, max_size=25, kwargs=kwargs, open=True) as pool:
         pool.wait()
         client = Client(pool)
@@ -129,10 +132,10 @@ def test_fifty_threads_that_share_thirty_credits_spend_thirty(
     assert len(books(bank, user)) == 31 + len(lots)
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", ANY_LEVEL)
 def test_one_key_sent_fifty_times_at_once_counts_once_and_answers_fifty_times(bank: Database, level: str) -> None:
     user = bank.sign_up()
-    kwargs = {"autocommit": True, "options": at(level)}
+    kwargs = {"autocommit": True, "options": at(level), **POOLED}
     with ConnectionPool(bank.dsn(), min_size=25, max_size=25, kwargs=kwargs, open=True) as pool:
         pool.wait()
         client = Client(pool)
@@ -148,10 +151,11 @@ def test_one_key_sent_fifty_times_at_once_counts_once_and_answers_fifty_times(ba
     assert books(bank, user)[1:] == [("consumption", -2, 1), ("consumption", -1, 0), ("bonus", 7, 7)]
 
 
+@OWN_SETTINGS
 @pytest.mark.parametrize("level", LEVELS)
 def test_twenty_first_uses_at_once_open_one_account_with_one_bonus(bank: Database, level: str) -> None:
     user = opened_later(bank)
-    kwargs = {"autocommit": True, "options": at(level)}
+    kwargs = {"autocommit": True, "options": at(level), **POOLED}
     with ConnectionPool(bank.dsn(), min_size=20, max_size=20, kwargs=kwargs, open=True) as pool:
         pool.wait()
         answers = together([lambda: Client(pool).consume_credit_for(user)] * 20)
@@ -161,7 +165,7 @@ def test_twenty_first_uses_at_once_open_one_account_with_one_bonus(bank: Databas
         assert len(connection.execute("select from public.user_credits where user_id = %s", [user]).fetchall()) == 1
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["account", "first use"])
+@pytest.mark.parametrize("known", [True, pytest.param(False, marks=OWN_SETTINGS)], ids=["account", "first use"])
 @pytest.mark.parametrize("leave", ["rpc", "auth user"])
 def test_a_spend_that_races_a_deletion_came_before_it_or_finds_no_account(
     bank: Database, leave: str, known: bool
@@ -198,6 +202,7 @@ def test_a_spend_that_races_a_deletion_came_before_it_or_finds_no_account(
     assert len(outcomes) > 1, "no race: both sides always came in the same order"
 
 
+@WATCHED
 @pytest.mark.parametrize("rpc_first", [True, False], ids=["rpc first", "rpc second"])
 @pytest.mark.parametrize("other", ["delete in auth", "convert", "delete"])
 def test_a_deletion_and_what_else_takes_the_user_queue_in_one_order(
@@ -225,6 +230,7 @@ def test_a_deletion_and_what_else_takes_the_user_queue_in_one_order(
     assert books(bank, user) == []
 
 
+@OWN_SETTINGS
 def test_grants_spends_and_rows_of_a_service_mix_without_a_deadlock(bank: Database) -> None:
     users = [bank.sign_up() for _ in range(3)]
     grant = "select public.add_credits_for(%(user)s, 3, idempotency_key => %(key)s)"
@@ -283,6 +289,7 @@ def test_a_savepoint_that_is_rolled_back_undoes_the_spend_and_frees_the_key(bank
     assert books(bank, user) == [("signup_bonus", 3, 3), ("consumption", -2, 1)]
 
 
+@OWN_SETTINGS
 def test_a_lock_that_is_held_too_long_is_lock_not_available(bank: Database) -> None:
     user = bank.sign_up()
     with bank.connect() as holder, bank.connect(options="-c lock_timeout=50ms") as waiter, holder.transaction():
@@ -295,6 +302,7 @@ def test_a_lock_that_is_held_too_long_is_lock_not_available(bank: Database) -> N
     assert len(books(bank, user)) == 2
 
 
+@WATCHED
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_a_spend_that_waits_for_another_sees_the_newest_balance(bank: Database, end: str) -> None:
     user = bank.sign_up()
@@ -312,6 +320,7 @@ def test_a_spend_that_waits_for_another_sees_the_newest_balance(bank: Database, 
     assert books(bank, user) == [("signup_bonus", 3, 3), ("consumption", -2, 1)]
 
 
+@WATCHED
 @pytest.mark.parametrize("method", ["consume_credit_for", "add_credits_for"])
 def test_a_key_that_another_transaction_is_about_to_commit_is_waited_for(bank: Database, method: str) -> None:
     user = bank.sign_up()
@@ -325,6 +334,7 @@ def test_a_key_that_another_transaction_is_about_to_commit_is_waited_for(bank: D
             assert waiting.result(10) == row
 
 
+@WATCHED
 def test_a_spend_that_finds_its_key_only_after_waiting_is_undone_to_the_letter(bank: Database) -> None:
     user = bank.sign_up()
     balance = "select to_jsonb(a) from public.user_credits as a where a.user_id = %s"
@@ -361,6 +371,7 @@ def replay_in_a_transaction(client: Client, user: UUID) -> None:
         client.consume_credit_for(user, idempotency_key="k")
 
 
+@OWN_SETTINGS
 def test_one_who_holds_a_lock_for_long_stops_nobody_else(bank: Database) -> None:
     busy, other, newcomer = bank.sign_up(), bank.sign_up(), opened_later(bank)
     with bank.connect() as holder, bank.connect(options="-c lock_timeout=100ms") as connection:
@@ -562,6 +573,7 @@ ALLOWED = {
 }
 
 
+@WATCHED
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("pair", PAIRS, ids=" and ".join)
 def test_two_operations_in_any_order_neither_hang_nor_break_the_books(
@@ -684,6 +696,7 @@ def lived(state: str, outcome: Outcome) -> tuple[int, int] | None:
     return balance, HELD[state] + sum(HOLDS.get(operation, 0) for operation in counted)
 
 
+@WATCHED
 @pytest.mark.parametrize(
     ("state", "pair", "level", "orders"), LIVES, ids=[f"{s}: {a} and {b}, {level}" for s, (a, b), level, _ in LIVES]
 )
@@ -749,6 +762,7 @@ def again(
     raise AssertionError("two hundred conflicts in a row")
 
 
+@WATCHED
 def test_a_hold_that_is_captured_released_expired_and_deleted_at_once_ends_once(lives: Interleaver) -> None:
     """By the real time: holds, and the lots that paid them, end some milliseconds apart while all want to end them."""
     make = """
@@ -775,12 +789,12 @@ def test_a_hold_that_is_captured_released_expired_and_deleted_at_once_ends_once(
         (now,) = owner.execute("select pg_get_functiondef('credits_private.now()'::regprocedure)").fetchone() or ("",)
         stack.callback(owner.execute, now)
         owner.execute(f"{clock} 'select clock_timestamp()'".encode())
-        users = (owner.execute(make, [150 if INTERLEAVE else 48]).fetchone() or [[]])[0]
-        holds = [owner.execute(hold, [user, n]).fetchall()[0] for n, user in enumerate(users)]
         sessions = [
             [stack.enter_context(lives.database.connect(options=f"{QUICK} {at(level)}")) for level in LEVELS]
             for _ in range(6)
         ]
+        users = (owner.execute(make, [150 if INTERLEAVE else 48]).fetchone() or [[]])[0]
+        holds = [owner.execute(hold, [user, n]).fetchall()[0] for n, user in enumerate(users)]
 
         def work(which: int) -> list[Any]:
             answers = list[Any]()
@@ -837,6 +851,7 @@ def test_a_hold_that_is_captured_released_expired_and_deleted_at_once_ends_once(
     assert len(seen) >= 2, seen
 
 
+@OWN_SETTINGS
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("keys", [1, 2])
 def test_captures_of_one_hold_at_once_take_it_once(lives: Interleaver, keys: int, level: str) -> None:
@@ -855,6 +870,7 @@ def test_captures_of_one_hold_at_once_take_it_once(lives: Interleaver, keys: int
     assert lives.monitor.execute(balance, user).fetchone() == (LIVED["live"] - 5, HELD["live"] - 8)
 
 
+@OWN_SETTINGS
 @pytest.mark.parametrize("level", LEVELS)
 def test_twenty_first_spends_of_a_period_at_once_write_what_is_due_once(lives: Interleaver, level: str) -> None:
     user = lives.monitor.execute("select life.live('1 day')").fetchone()

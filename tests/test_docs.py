@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -11,14 +12,16 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from conftest import ROOT, Database, Run, assert_books_add_up, sign_up
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from test_readme import blocks
 
-from credits_db import Client, local, migrations
+from credits_db import Client, InsufficientCredits, local, migrations
 from credits_db.webhooks import sign
 
 PLAIN = ROOT / "docs" / "plain-postgres.md"
@@ -27,6 +30,7 @@ LOTS = ROOT / "docs" / "lots.md"
 APP = ROOT / "docs" / "app.md"
 ACCOUNTS = ROOT / "docs" / "accounts.md"
 EXISTING = ROOT / "docs" / "existing.md"
+CLIENTS = ROOT / "docs" / "clients.md"
 
 
 @pytest.fixture(scope="module")
@@ -308,3 +312,99 @@ def test_a_live_database_is_taken_over_and_tidied_as_written(
         assert client.get_user_credits_for(user).credits_remaining == 12
         assert client.delete_user_account_for(user).credits_written_off == 12
         assert_books_add_up(owner)
+
+
+def test_a_server_spends_for_its_user_as_written(database: Database) -> None:
+    user = database.sign_up()
+    names: dict[str, Any] = {"DATABASE_URL": database.dsn(), "verify": lambda token: {"sub": token}}
+    exec(blocks("python", CLIENTS)[0], names)
+    try:
+        told = [names["press"](str(user), key) for key in ("first", "first", "second")]
+    finally:
+        names["pool"].close()
+    assert told == ["1 credits left", "1 credits left", "You have 1 credits."]
+
+
+def test_a_balance_is_followed_and_kept_for_a_screen_as_written(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, follow, screen = blocks("python", CLIENTS)[:3]
+    names: dict[str, Any] = {"user_id": database.sign_up(), "UUID": UUID, "InsufficientCredits": InsufficientCredits}
+    with ConnectionPool(database.dsn(), kwargs={"autocommit": True}) as pool:
+        names["client"] = client = Client(pool)
+        exec(follow, names)
+        assert capsys.readouterr().out == "3 credits\n"
+        exec(screen, names)
+
+        async def shown() -> None:
+            async with AsyncConnectionPool(database.dsn(), kwargs={"autocommit": True}, open=False) as pool:
+                for _ in range(2):
+                    await names["screen"](pool, names["user_id"])
+
+        asyncio.run(shown())
+        assert client.get_user_credits_for(names["user_id"]).credits_remaining == 1
+    told = capsys.readouterr().out.splitlines()
+    assert told[:2] == ["3 ", "1 "]
+    assert told[-2].startswith("1 insufficient_credits")
+    assert told[-1] == "0 "
+
+
+def test_plain_sql_spends_as_a_service_and_as_a_user_as_written(database: Database) -> None:
+    function, as_user = blocks("sql", CLIENTS)[:2]
+    user = database.sign_up()
+    with database.connect() as owner:
+        owner.execute(function.encode())
+        told = [
+            owner.execute("select public.try_spend(%s, %s, %s)", [user, amount, key]).fetchall()[0][0]
+            for amount, key in ((1, "first"), (1, "first"), (3, "second"))
+        ]
+        assert told == ["2 credits left", "2 credits left", "You have 2 credits."]
+        filled = as_user.replace(":user_id", f"'{user}'").replace(":key", "'third'")
+        *_, before, spent, _ = [owner.execute(line.encode()) for line in filled.strip().split(";\n")]
+        assert (before.fetchall(), spent.fetchall()) == ([(2, 0)], [(3, 0)])
+        assert owner.execute("select current_user = session_user").fetchone() == (True,)
+
+
+def test_every_name_that_dart_uses_is_there(db: psycopg.Connection[Any]) -> None:
+    [code] = blocks("dart", CLIENTS)
+    functions = """
+        select p.proname, p.proargnames, p.provolatile
+        from pg_proc as p
+        where p.pronamespace = 'public'::regnamespace and has_function_privilege('authenticated', p.oid, 'execute')
+    """
+    known = {name: (set(arguments or []), volatile) for name, arguments, volatile in db.execute(functions)}
+    calls = re.findall(r"\.rpc\('(\w+)'(?:, params: \{(.*?)\})?(, get: true)?\)", code)
+    assert {name for name, *_ in calls} == {"get_user_credits", "get_transaction_history", "consume_credit"}
+    assert len(calls) == code.count(".rpc(")
+    for name, given, get in calls:
+        arguments, volatile = known[name]
+        assert set(re.findall(r"'(\w+)':", given)) <= arguments, name
+        assert not get or volatile == "s", name
+
+    models = dict(re.findall(r"^class (\w+) \{\n(.*?)^\}", code, re.MULTILINE | re.DOTALL))
+    for model, table in (("Credits", "user_credits"), ("CreditTransaction", "credit_transactions")):
+        columns = """
+            select a.attname,
+              case t.typcategory when 'N' then 'int' else 'String' end || case when a.attnotnull then '' else '?' end
+            from pg_attribute as a
+            join pg_type as t on t.oid = a.atttypid
+            where a.attrelid = %s::regclass and a.attnum > 0
+        """
+        types = dict(db.execute(columns, [f"public.{table}"]).fetchall())
+        fields = re.findall(r"json\['(\w+)'\] as (\w+\??)", models[model])
+        assert len(fields) == models[model].count("json['") >= 3
+        assert {name: types[name] for name, _ in fields} == dict(fields)
+    assert re.findall(r"from\('(\w+)'\)\s+\.stream\(primaryKey: \['(\w+)'\]\)", code) == [("user_credits", "user_id")]
+
+    tokens = re.findall(r"message != '(\w+)'", code)
+    assert tokens == [InsufficientCredits.token]
+    user = sign_up(db)
+    with pytest.raises(InsufficientCredits) as caught:
+        Client(db).as_user(user).consume_credit(99)
+    [(name, kind)] = re.findall(r"details\['(\w+)'\] as (\w+)", code)
+    assert (caught.value.details[name], kind) == (3, "int")
+
+
+def test_every_block_of_the_document_for_clients_is_run_but_dart_which_is_read() -> None:
+    found = re.findall(r"^```(\w+)$", CLIENTS.read_text().partition("## Other drivers")[0], re.MULTILINE)
+    assert {word: found.count(word) for word in found} == {"js": 1, "dart": 1, "python": 3, "sql": 2}

@@ -221,6 +221,7 @@ def races(database: Database) -> Database:
     return database
 
 
+@pytest.mark.session("two transactions that a third watches")
 @pytest.mark.parametrize("way", ["rpc", "auth user", "softly"])
 def test_a_deletion_beside_anything_else_ends_clean_whoever_is_first(races: Database, way: str) -> None:
     """One holds its transaction open, the other waits behind it; let go, both end, and nobody is left half."""
@@ -249,6 +250,7 @@ def test_a_deletion_beside_anything_else_ends_clean_whoever_is_first(races: Data
         assert mentions(monitor, *gone) <= ({"auth.users.id"} if way == "softly" else set())
 
 
+@pytest.mark.session("two transactions that a third watches")
 @pytest.mark.parametrize("way", ["rpc", "auth user", "softly"])
 def test_a_deletion_waits_for_who_opens_the_account_and_takes_it_along(races: Database, way: str) -> None:
     with ExitStack() as stack:
@@ -267,6 +269,7 @@ def test_a_deletion_waits_for_who_opens_the_account_and_takes_it_along(races: Da
         assert mentions(monitor, str(user)) == ({"auth.users.id"} if way == "softly" else set())
 
 
+@pytest.mark.session("two transactions that a third watches")
 def test_two_sign_ups_of_one_address_at_once_have_one_bonus(races: Database) -> None:
     """The second waits for the first, in whatever spelling; if the first is undone, the second has it."""
     insert = "insert into auth.users (id, email) values (%s, %s)"

@@ -66,8 +66,9 @@ insert into cron.job (jobname) values ('mine'), ('credits-db maintenance');
 
 def catalogue(connection: psycopg.Connection[Any]) -> list[str]:
     """What the database is, but for rows: one line a fact."""
-    connection.execute("set search_path = ''")
-    return sorted(row[0] for row in connection.execute(CATALOGUE))
+    with connection.transaction():
+        connection.execute("set local search_path = ''")
+        return sorted(row[0] for row in connection.execute(CATALOGUE))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from conftest import Database, Templates, assert_books_add_up
-from test_concurrency import LEVELS, LIVE, again, at, together, wait_until_blocked
+from test_concurrency import ANY_LEVEL, LEVELS, LIVE, OWN_SETTINGS, WATCHED, again, at, together, wait_until_blocked
 
 MAINTAIN = "select (r).accounts, (r).expirations, (r).holds, (r).grants from public.run_maintenance(%s) as r"
 SPEND = "select (public.consume_credit_for(%s, 1)).seq"
@@ -95,6 +95,7 @@ def sweep(connection: psycopg.Connection[Any], items: int) -> Counter[str]:
         done.update(dict(zip(("accounts", "expirations", "holds", "grants"), counts, strict=True)), calls=1)
 
 
+@OWN_SETTINGS
 def test_four_at_once_do_each_thing_once_and_never_wait_for_each_other(bank: Database) -> None:
     users = due(bank, 40)
     with ExitStack() as stack:
@@ -131,6 +132,7 @@ def test_beside_spends_of_the_same_users_nothing_deadlocks_and_each_thing_is_don
     settled(bank, users, spent=160)
 
 
+@OWN_SETTINGS
 @pytest.mark.parametrize("level", LEVELS[1:])
 def test_at_stricter_levels_it_does_each_thing_once_too(bank: Database, level: str) -> None:
     users = due(bank, 20)
@@ -147,6 +149,7 @@ def test_at_stricter_levels_it_does_each_thing_once_too(bank: Database, level: s
     settled(bank, users, spent=4)
 
 
+@WATCHED
 def test_a_batch_holds_up_those_in_it_and_nobody_else(bank: Database) -> None:
     users = due(bank, 6)
     with ExitStack() as stack:
@@ -172,6 +175,7 @@ def test_a_batch_holds_up_those_in_it_and_nobody_else(bank: Database) -> None:
 ONE_BY_ONE = "timestamptz '2031-05-06 14:00Z' + n * interval '1 minute'"
 
 
+@OWN_SETTINGS
 @pytest.mark.parametrize("ends", [ONE_BY_ONE, "'2031-05-06 14:00Z'"], ids=["one by one", "at once"])
 def test_a_user_with_a_thousand_due_lots_is_swept_in_bounded_batches(bank: Database, ends: str) -> None:
     user = expiring(bank, 1000, ends)
@@ -193,6 +197,7 @@ def test_a_user_with_a_thousand_due_lots_is_swept_in_bounded_batches(bank: Datab
     assert row == (1000, 1000 if ends is ONE_BY_ONE else 1, True, 3)
 
 
+@OWN_SETTINGS
 def test_a_spend_that_comes_between_two_batches_writes_the_rest(bank: Database) -> None:
     user = expiring(bank, 50, ONE_BY_ONE)
     with bank.connect() as connection:
@@ -202,6 +207,7 @@ def test_a_spend_that_comes_between_two_batches_writes_the_rest(bank: Database) 
         assert connection.execute(MAINTAIN, [1000]).fetchone() == (0, 0, 0, 0)
 
 
+@pytest.mark.session("is killed by its pid")
 def test_killed_in_the_middle_it_has_done_whole_batches_and_the_next_call_does_the_rest(bank: Database) -> None:
     users = due(bank, 40)
     luck, killed = random.Random(11), 0
@@ -226,7 +232,7 @@ def test_killed_in_the_middle_it_has_done_whole_batches_and_the_next_call_does_t
 # the outbox ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", ANY_LEVEL)
 def test_spends_that_cross_an_alert_at_once_queue_one_notice_of_the_crossing(bank: Database, level: str) -> None:
     user = bank.sign_up()
     with ExitStack() as stack:
@@ -241,6 +247,7 @@ def test_spends_that_cross_an_alert_at_once_queue_one_notice_of_the_crossing(ban
         assert payloads.fetchall() == [("14",)]
 
 
+@OWN_SETTINGS
 def test_workers_at_once_are_handed_each_item_once_and_wait_for_nobody(bank: Database) -> None:
     user = bank.sign_up()
 
@@ -274,6 +281,7 @@ GRANT = "select public.set_recurring_grant('pro', %s, 'day', entitlement => 'pro
 AVAILABLE = "select (public.get_user_credits_for(%s)).credits_remaining"
 
 
+@WATCHED
 def test_of_two_who_set_a_grant_of_all_at_once_one_comes_after_the_other(database: Database) -> None:
     with database.connect() as first, database.connect() as second, database.connect("postgres") as monitor:
         with ThreadPoolExecutor(1) as threads:

@@ -137,6 +137,7 @@ def test_a_second_push_changes_nothing(database: Database) -> None:
     assert snapshot(database) == before
 
 
+@pytest.mark.session("yoyo sets a search_path")
 def test_yoyo_agrees_and_nothing_of_it_is_in_public(database: Database) -> None:
     url = f"postgresql+psycopg://{database.owner}@/{database.name}?host={database.host}&port={database.port}"
     command = [sys.executable, "-m", "yoyo", "list", "--no-config-file", "--batch", "--database"]
@@ -328,6 +329,7 @@ def push_and_say_so(dsn: str, said: Any) -> None:
         migrations.push(connection, report=lambda _: said.release())  # and each migration
 
 
+@pytest.mark.session("a process that is killed, and its connections")
 @pytest.mark.parametrize("fifth", range(5 if "CI" in os.environ else 1))  # fifty kills in CI, ten elsewhere
 def test_a_push_killed_at_random_points_ends_in_the_same_database(templates: Templates, fifth: int) -> None:
     context = multiprocessing.get_context("forkserver")
@@ -372,6 +374,7 @@ def virgin_server() -> Iterator[local.Server]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.mark.session("a server of its own")
 def test_plain_postgres_needs_no_superuser_and_gets_the_roles_it_lacks() -> None:
     with virgin_server() as server:
         with psycopg.connect(server.dsn(), autocommit=True) as admin:

@@ -254,6 +254,15 @@ def members(connection: psycopg.Connection[Any]) -> list[str]:
 OURS = [f"public.{table}" for table in TABLES]
 
 
+BY_NAME = b"""
+select r.prrelid::regclass
+from pg_publication_rel as r
+join pg_publication as p on p.oid = r.prpubid
+where p.pubname = 'supabase_realtime'
+order by r.prrelid::regclass::text
+"""
+
+
 @pytest.fixture
 def project(templates: Templates) -> Iterator[Database]:
     """As on Supabase, pushed, and with the publication to be made anew."""
@@ -276,20 +285,18 @@ def project(templates: Templates) -> Iterator[Database]:
 def test_a_publication_gets_what_it_lacks_and_is_otherwise_left_alone(
     project: Database, how: str, listed: list[str]
 ) -> None:
-    columns = "select tablename, attnames from pg_publication_tables where tablename = 'user_credits'"
+    columns = """
+        select attnames from pg_publication_tables where (pubname, tablename) = ('supabase_realtime', 'user_credits')
+    """
     with project.connect("postgres") as superuser, project.connect() as owner:
+        superuser.execute("create publication warehouse for table public.user_credits")
         superuser.execute(f"create publication supabase_realtime {how}".encode())
         superuser.execute(f"alter publication supabase_realtime owner to {project.owner}".encode())
         before = owner.execute(columns.encode()).fetchall() or None
         for _ in range(2):
             owner.execute(PUBLISH)
             assert set(OURS) <= set(members(owner))
-            assert [
-                f"public.{name}"
-                for (name,) in owner.execute(
-                    "select prrelid::regclass from pg_publication_rel order by prrelid::regclass::text"
-                )
-            ] == listed
+            assert [f"public.{name}" for (name,) in owner.execute(BY_NAME)] == listed
             assert before in (None, owner.execute(columns.encode()).fetchall())
 
 
@@ -450,8 +457,9 @@ def test_who_switches_gives_up_behind_a_transaction_and_nobody_waits_for_long(te
                     assert switching.is_alive()
                 spending.start()
                 assert Client(other).get_user_credits_for(bob).credits_remaining == 3  # who reads does not wait
-                switching.join()
-                spending.join()
+                switching.join(10)
+                spending.join(10)
+                assert [switching.is_alive(), spending.is_alive()] == [False, False]
             assert (switch[0].code, "try again" in switch[0].err) == (1, True)
             assert took[0] < 3
             query = "select value from credits_private.settings where name = 'notify_changes'"

@@ -178,6 +178,7 @@ def test_a_database_that_is_not_pushed_is_refused(run: Run, empty: Database) -> 
     assert (outcome.code, outcome.err) == (1, "The database does not have all migrations: push first.")
 
 
+@pytest.mark.session("a server of its own")
 def test_the_embedded_postgres_is_pushed_first_whatever_database_url_says(
     run: Run, empty: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from conftest import Database, Templates, assert_books_add_up, sign_up
-from test_concurrency import LEVELS, at, together
+from test_concurrency import ANY_LEVEL, LEVELS, OWN_SETTINGS, at, together
 from test_store_fuzz import (
     BOUGHT,
     INTENT,
@@ -91,7 +91,7 @@ def settle(shop: Database) -> None:
     call(shop, "select public.run_maintenance(100000)")
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", ANY_LEVEL)
 @pytest.mark.parametrize("event", [PAID, PACK], ids=["stripe", "revenuecat"])
 def test_one_event_delivered_twenty_times_at_once_credits_once(shop: Database, event: Event, level: str) -> None:
     user, purchase = shop.sign_up(), tag()
@@ -100,7 +100,7 @@ def test_one_event_delivered_twenty_times_at_once_credits_once(shop: Database, e
     assert look(shop, user) == expected(True, [("pack", [event])])
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", ANY_LEVEL)
 @pytest.mark.parametrize(
     ("product", "events"),
     [("pack", [PAID, INTENT]), ("sub", [BOUGHT, bought("renewal", "RENEWAL")])],
@@ -117,7 +117,7 @@ def test_one_purchase_told_by_twenty_events_at_once_credits_once(
     assert look(shop, user) == expected(True, [(product, events)])
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", ANY_LEVEL)
 @pytest.mark.parametrize(
     ("event", "store", "name"), [(PAID, "stripe", "pi_{}"), (PACK, "app_store", "t{}")], ids=["stripe", "revenuecat"]
 )
@@ -137,7 +137,7 @@ def test_a_webhook_and_a_service_that_tell_of_one_purchase_at_once_credit_once(
     assert look(shop, user) == expected(True, [("pack", [event])])
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", ANY_LEVEL)
 @pytest.mark.parametrize("event", [PAID, PACK], ids=["stripe", "revenuecat"])
 def test_of_two_users_who_claim_one_transaction_at_once_one_has_it(shop: Database, event: Event, level: str) -> None:
     users, purchase = [shop.sign_up(), shop.sign_up()], tag()
@@ -206,7 +206,14 @@ def test_transfers_in_both_directions_at_once_lose_no_entitlement_and_move_no_cr
         assert max(state[2] for state in states) > 0
 
 
-@pytest.mark.parametrize(("level", "lasts"), [("read committed", None), *((level, "30 days") for level in LEVELS)])
+@pytest.mark.parametrize(
+    ("level", "lasts"),
+    [
+        (LEVELS[0], None),
+        (LEVELS[0], "30 days"),
+        *(pytest.param(level, "30 days", marks=OWN_SETTINGS) for level in LEVELS[1:]),
+    ],
+)
 def test_a_purchase_beside_its_refunds_disputes_and_spends_adds_up(
     shop: Database, level: str, lasts: str | None
 ) -> None:
@@ -237,7 +244,7 @@ def test_a_purchase_beside_its_refunds_disputes_and_spends_adds_up(
         assert lots.fetchone() == (1 if lasts else 0,)
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", ANY_LEVEL)
 def test_a_refund_and_its_reversal_beside_the_purchase_are_never_overlooked(shop: Database, level: str) -> None:
     """The transaction is known, and nobody has it yet: its events must still wait for, or see, each other."""
     for events in ([BOUGHT, RETURNED], [BOUGHT, RETURNED, reversed_("reversed")]):
@@ -302,6 +309,7 @@ def durable(home: Path) -> Database:
     return database
 
 
+@pytest.mark.session("a server of its own, which is killed")
 def test_an_event_that_was_stored_when_the_server_was_killed_is_done_after_it(durable: Database, home: Path) -> None:
     user, purchases = durable.sign_up(), [tag(), tag()]
     for purchase in purchases:
@@ -317,6 +325,7 @@ def test_an_event_that_was_stored_when_the_server_was_killed_is_done_after_it(du
     assert look(durable, user)[0] == 203
 
 
+@pytest.mark.session("a server of its own, which is killed")
 def test_a_server_killed_at_random_points_loses_nothing_and_credits_once(durable: Database, home: Path) -> None:
     luck = random.Random(7)
     events = [PAID, INTENT, charge_refunded("part", 200), refund("r1", "1", 200), dispute("won", "won")]

@@ -11218,9 +11218,9 @@ grant execute on function public.run_maintenance(integer) to service_role;
 -- from sql/credits/private/schedule_maintenance.sql
 -- schedule_maintenance: has pg_cron call run_maintenance every minute, where pg_cron is.
 --
--- Called by the migration and by every push, so that it also happens when pg_cron comes later. A job of this name
+-- Called by a migration and by every push, so that it also happens when pg_cron comes later. A job of this name
 -- that is there already stays as it is: an operator may have changed it. Where there is no pg_cron it does nothing;
--- nothing depends on it.
+-- nothing depends on it. Call it in a transaction that does little else, or pg_cron may not hear of the job.
 
 create or replace function credits_private.schedule_maintenance()
   returns text
@@ -11242,6 +11242,9 @@ begin
   if v_is_there then
     return null;
   end if;
+  -- Its launcher looks once a second, and when the news of 4096 changes to the catalogue are waiting for it, as after
+  -- the migrations, it takes none of them: github.com/citusdata/pg_cron/pull/406.
+  perform pg_sleep(2);
   execute format('select %I.schedule($1, $2, $3)', v_schema) using v_name, '* * * * *', 'select public.run_maintenance()';
   return 'Maintenance is scheduled: pg_cron calls run_maintenance every minute.';
 exception
@@ -11254,8 +11257,6 @@ comment on function credits_private.schedule_maintenance() is
   'Schedules run_maintenance with pg_cron where that is installed. What it did, in a sentence, or null where there was nothing to do.';
 
 revoke all on function credits_private.schedule_maintenance() from public, anon, authenticated, service_role;
-
-select credits_private.schedule_maintenance();
 -- end
 
 -- from sql/credits/triggers/post_transaction.sql

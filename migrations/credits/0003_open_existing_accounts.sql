@@ -2,9 +2,12 @@
 --
 -- Everybody whose account is not open yet gets one, with the signup bonus (setting signup_bonus, 3 unless it
 -- was changed) as a ledger row; anonymous users get the account alone. credits-db push has opened them in
--- batches before; running this again changes nothing.
+-- batches before; running this again changes nothing. Before it, while nothing is locked, pg_cron is told of the
+-- maintenance.
 --
 -- depends: 0002_join_auth
+
+select credits_private.schedule_maintenance();
 
 select credits_private.open_accounts('00000000-0000-0000-0000-000000000000', null);
 

@@ -84,7 +84,7 @@ def ready(client: httpx.Client) -> bool:
 
 
 class Gateway(ThreadingHTTPServer):
-    """Forwards /rest/v1/… and keeps the status of each answer; may lose the answers themselves."""
+    """Forwards /rest/v1/… and keeps the status of each answer; may lose the answers themselves, one for each path."""
 
     daemon_threads = True
     request_queue_size = 100
@@ -94,7 +94,7 @@ class Gateway(ThreadingHTTPServer):
         self.upstream = upstream
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.statuses: list[int] = []
-        self.loses_answers = False
+        self.loses = list[str]()
 
 
 class Forward(BaseHTTPRequestHandler):
@@ -109,7 +109,8 @@ class Forward(BaseHTTPRequestHandler):
         path = self.path.removeprefix("/rest/v1") or "/"
         answer = self.server.upstream.request(self.command, path, content=body, headers=headers)
         self.server.statuses.append(answer.status_code)
-        if self.server.loses_answers:
+        if path in self.server.loses:
+            self.server.loses.remove(path)
             self.close_connection = True
             return
         self.send_response_only(answer.status_code, answer.reason_phrase)

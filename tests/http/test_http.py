@@ -1,7 +1,7 @@
 """What an app sees: every RPC and table through PostgREST, by supabase-js and by Supabase's Python client.
 
-Each test signs up its own ada and bob and speaks of them by name (see cases.py); each call is one request at the
-gateway; afterwards the books add up.
+Each test has an ada and a bob of its own, or those of the test before where that has written nothing, and speaks of
+them by name (see cases.py); each call is one request at the gateway; afterwards the books add up.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
+import documented
 import httpx
 import jwt
 import psycopg
@@ -55,6 +56,7 @@ from cases import (
     Refusal,
     entitlement,
     hold,
+    recurring_grant,
     revenuecat_event,
     row,
     stripe_event,
@@ -67,14 +69,12 @@ from credits_db import Client, errors
 SECRET = secrets.token_hex(32)
 HTTP = httpx.Client(trust_env=False)
 TABLES = ("user_credits", "credit_transactions", "credit_holds")
+WEBHOOKS = {"revenuecat_webhook", "stripe_webhook"}  # in test_webhooks.py
+COMPUTED = {"user_credits": {"credits_available"}, "credit_transactions": {"id"}, "profiles": {"credits"}}
+FIELDS = set[str]().union(*COMPUTED.values())
 KEYS = {"credit_products": "product_id"} | dict.fromkeys(
     (*TABLES, "purchase_transactions", "user_entitlements"), "user_id"
 )
-STATUSES = {  # the README's table of errors
-    token: (int(status), code)
-    for status, code, tokens in re.findall(r"^\| (\d{3}) (\w{5}) \| (.*?) \|", (ROOT / "README.md").read_text(), re.M)
-    for token in re.findall(r"\w+", tokens)
-}
 
 INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00"
 SAID_INSTANT = r"\d+ [A-Z][a-z]+ \d{4} \d\d:\d\d UTC"
@@ -108,7 +108,7 @@ def failed(status: int, code: str | None, message: str | None, details: Any = No
 
 def refused(token: str, hint: str, details: Any = None) -> Answer:
     """What credits-db refuses to do."""
-    return failed(*STATUSES[token], token, details or {}, hint)
+    return failed(*documented.STATUSES[token], token, details or {}, hint)
 
 
 def denied(caller: str, what: str) -> Answer:
@@ -124,6 +124,7 @@ class Api:
     gateway: stack.Gateway
     node: Callable[..., Any]
     users: dict[str, UUID]
+    written: Callable[[], object]
     client: str = "supabase-js"
 
     def rpc(self, caller: str, function: str, arguments: dict[str, Any] | None = None, **options: Any) -> Answer:
@@ -204,15 +205,42 @@ def flavour(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@dataclass(slots=True)
+class Served:
+    """A database behind PostgREST and the gateway, who is there, and what was written when they had come."""
+
+    owner: psycopg.Connection[Any]
+    gateway: stack.Gateway
+    count: bytes
+    users: dict[str, UUID]
+    before: object = None
+
+    def written(self) -> object:
+        """How many rows each table has, and which transaction wrote last: another answer when anything was written."""
+        return self.owner.execute(self.count).fetchall()
+
+
+def counting(owner: psycopg.Connection[Any]) -> bytes:
+    tables = """
+        select oid::regclass::text
+        from pg_class
+        where relkind = 'r' and relnamespace in ('public'::regnamespace, 'credits_private'::regnamespace)
+        union all
+        select 'auth.users'
+    """
+    count = "select '{0}', count(*), coalesce(max(xmin::text::bigint), 0) from {0}"
+    return " union all ".join(count.format(table) for (table,) in owner.execute(tables)).encode()
+
+
 @pytest.fixture(scope="session")
-def served(templates: Templates, flavour: str) -> Iterator[tuple[psycopg.Connection[Any], stack.Gateway]]:
+def served(templates: Templates, flavour: str) -> Iterator[Served]:
     """A database with both tracks to which an app has added the README's function, behind PostgREST and the gateway."""
     with templates.clone(flavour, pushed="app") as database, database.connect() as owner:
         owner.execute(JOBS)
         owner.execute(blocks("sql")[0].encode())
         open_shop(owner)
         with stack.postgrest(database, SECRET) as upstream, stack.gateway(upstream) as gateway:
-            yield owner, gateway
+            yield Served(owner, gateway, counting(owner), {})
 
 
 def open_shop(owner: psycopg.Connection[Any]) -> None:
@@ -234,9 +262,24 @@ def node() -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def js(served: tuple[psycopg.Connection[Any], stack.Gateway], node: Callable[..., Any]) -> Iterator[Api]:
+def js(served: Served, node: Callable[..., Any]) -> Iterator[Api]:
     """The API for supabase-js alone."""
-    owner, gateway = served
+    owner = served.owner
+    if not served.users:
+        served.users = come(owner)
+        served.before = served.written()
+    yield Api(owner, served.gateway, node, dict(served.users), served.written)
+    if served.written() != served.before:
+        assert_books_add_up(owner)
+        # with them goes what falls due to them, so that maintenance and proofs have one test to look at
+        everybody = [served.users[name] for name in ("ada", "bob", "left")]
+        owner.execute("select public.delete_user_account_for(u) from unnest(%s) as u", [everybody])
+        owner.execute("delete from credits_private.recurring_grants where entitlement is not null")
+        served.users = {}
+
+
+def come(owner: psycopg.Connection[Any]) -> dict[str, UUID]:
+    """Ada, bob and the others of cases.py, with what they have."""
     users = {"ada": sign_up(owner, created_at=datetime.now(UTC)), "bob": sign_up(owner), "left": sign_up(owner)}
     owner.execute("update auth.users set deleted_at = now() where id = %s", [users["left"]])
     users |= {name: uuid4() for name in ("stranger", "sale", "session", "sold")}
@@ -246,12 +289,7 @@ def js(served: tuple[psycopg.Connection[Any], stack.Gateway], node: Callable[...
         bought = bought.replace(f'"{name}"', f'"{user}"')
     owner.execute("select public.process_revenuecat_event(%s)", [bought])
     owner.execute("select public.refund_purchase('app_store', %s, 'r1', 20)", [str(users["sold"])])
-    users |= hold_credits(owner, users["bob"]) | draw(owner, users["ada"], users["bob"])
-    yield Api(owner, gateway, node, users)
-    assert_books_add_up(owner)
-    # with them goes what falls due to them, so that maintenance and proofs have one test to look at
-    everybody = [users[name] for name in ("ada", "bob", "left")]
-    owner.execute("select public.delete_user_account_for(u) from unnest(%s) as u", [everybody])
+    return users | hold_credits(owner, users["bob"]) | draw(owner, users["ada"], users["bob"])
 
 
 def hold_credits(owner: psycopg.Connection[Any], user: UUID) -> dict[str, UUID]:
@@ -296,10 +334,10 @@ def later(owner: psycopg.Connection[Any], time: str) -> Iterator[None]:
         owner.execute(f"{clock} {body}".format("").encode())
 
 
-@pytest.fixture(params=["supabase-js", "supabase-py"])
-def api(js: Api, request: pytest.FixtureRequest) -> Api:
-    """The API for each client."""
-    js.client = request.param
+@pytest.fixture
+def api(js: Api, flavour: str) -> Api:
+    """The API for both clients: supabase-js where a project exposes new objects by itself, Python elsewhere."""
+    js.client = "supabase-js" if flavour == "supabase" else "supabase-py"
     return js
 
 
@@ -318,19 +356,19 @@ def test_a_write_answers_with_what_it_wrote(api: Api, case: Case) -> None:
     assert api.rpc(*case[:3]) == Answer(200, case.data)
 
 
-# these find nothing to do, and then write nothing
-IDLE = ("run_maintenance", "set_recurring_grant")
 OBJECTS = ("metadata", "payload", "options", "layer_ids")  # have no place in a URL
+# these find nothing to do, and then write nothing
+BUSY = [case for case in WRITES if case.data not in (MAINTAINED, recurring_grant())]
 
 
-@pytest.mark.parametrize("case", [case for case in WRITES if case.function not in IDLE], ids=named)
+@pytest.mark.parametrize("case", BUSY, ids=named)
 def test_a_write_is_never_made_by_get(api: Api, case: Case) -> None:
     arguments = {name: value for name, value in case.arguments.items() if name not in OBJECTS}
     if "body" in arguments:
         arguments["body"] = json.dumps(arguments["body"])
+    before = api.written()
     answer = api.rpc(case.caller, case.function, arguments, get=True)
-    assert (answer.status, answer.code) == (405, "25006")
-    assert api.rpc("ada", "get_user_credits").data == ACCOUNT
+    assert (answer.status, answer.code, api.written()) == (405, "25006", before)
 
 
 @pytest.mark.parametrize("case", [case for case in WRITES if "idempotency_key" in case.arguments], ids=named)
@@ -367,33 +405,118 @@ def test_a_refusal_has_its_status_token_details_and_hint(api: Api, case: Refusal
     if case[3:] == (*BROKE, EMPTY):
         api.rpc("ada", "consume_credit", {"amount": 2})
     with changed(api.owner, "max_active_holds", "1") if case.token == "too_many_holds" else nullcontext():
+        before = api.written()
         assert api.rpc(*case[:3]) == refused(*case[3:])
+        assert api.written() == before
 
 
 def test_every_function_and_every_token_has_its_cases(js: Api) -> None:
     functions = js.owner.execute(
         """
-        select p.proname, obj_description(p.oid, 'pg_proc'), array(
+        select p.proname, p.provolatile, coalesce(p.proargnames, '{}'), obj_description(p.oid, 'pg_proc'),
+          case when r.typtype = 'c' then r.typname end,
+          array(select attname from pg_attribute where attrelid = r.typrelid and attnum > 0 order by attnum),
+          array(
             select r from unnest('{anon,authenticated,service_role}'::text[]) as r
             where has_function_privilege(r, p.oid, 'execute')
           )
         from pg_proc as p
+        join pg_type as r on r.oid = p.prorettype
         where p.pronamespace = 'public'::regnamespace and p.proname <> 'start_job'
         """
     ).fetchall()
     roles = {"ada": ["authenticated"], "service_role": ["service_role"]}
     expected = {case.function: roles[case.caller] for case in READS + WRITES}
-    fields = ("credits", "credits_available", "id")  # selected below
-    expected |= {field: ["authenticated", "service_role"] for field in fields}
-    expected |= {webhook: ["anon"] for webhook in ("revenuecat_webhook", "stripe_webhook")}  # in test_webhooks.py
-    assert {name: may for name, _, may in functions if may} == expected
+    expected |= {field: ["authenticated", "service_role"] for field in FIELDS}
+    expected |= {webhook: ["anon"] for webhook in WEBHOOKS}
+    assert {name: may for name, *_, may in functions if may} == expected
+    readers = {case.function for case in READS} | FIELDS
+    assert {name for name, volatile, *_, may in functions if may and volatile != "v"} == readers
 
-    tokens = {token for _, token in errors._BY_CODE}
-    for name, comment, _ in functions:
+    rpcs = documented.rpcs()
+    assert rpcs.keys() == expected.keys() - FIELDS
+    for name, _, arguments, comment, answers, columns, may in functions:
         raised = {case.token for case in REFUSALS if case.function == name}
-        assert raised == tokens & set(re.findall(r"\w+", comment)), name
-    # nobody gets as far as the guard of the ledger: no role may change or remove a row, which the next test shows
-    assert {case.token for case in REFUSALS} == tokens - {"ledger_immutable"}
+        assert raised == documented.STATUSES.keys() & set(re.findall(r"\w+", comment)), name
+        if rpc := rpcs.get(name):
+            assert (rpc.arguments, [rpc.caller]) == (["json"] if name in WEBHOOKS else arguments, may), name
+            assert all(rpc.allows(token) for token in raised), name
+            assert raised >= rpc.raises - {"invalid_*"}, name
+            assert any(token.startswith("invalid_") for token in raised) >= ("invalid_*" in rpc.raises), name
+            kind, listed = re.search(r"`(\w+)`", rpc.returns), re.search(r"` \(([\w, ]+)\)", rpc.returns)
+            assert not kind or kind[1] == answers, name
+            assert not listed or listed[1].split(", ") == columns, name
+
+
+def test_every_error_of_the_readme_is_met_over_http() -> None:
+    # what nobody gets from us, no role having the right to change a row, an app can get from a function of its own
+    assert {case.token for case in REFUSALS} | {"ledger_immutable"} == documented.STATUSES.keys()
+    assert {(code, token) for token, (_, code) in documented.STATUSES.items()} == errors._BY_CODE.keys()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update public.credit_transactions set amount = 9 where user_id = auth.uid()",
+        "delete from public.credit_transactions where user_id = auth.uid()",
+        "truncate public.credit_transactions",
+    ],
+    ids=["update", "delete", "truncate"],
+)
+def test_a_function_of_the_app_does_not_change_the_ledger_either(api: Api, change: str) -> None:
+    mend = "create or replace function public.mend() returns void language sql security definer as"
+    api.owner.execute(f"{mend} $$ {change} $$; notify pgrst, 'reload schema'".encode())
+    try:
+        deadline = time.monotonic() + 10
+        while (answer := api.rpc("ada", "mend")).status == 404 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        hint = "The ledger is append-only: correct it by adding a row, for instance an admin_adjustment."
+        assert answer == refused("ledger_immutable", hint, {"operation": change.split()[0]})
+    finally:
+        api.owner.execute("drop function public.mend")
+
+
+def test_every_answer_has_the_fields_that_the_types_know() -> None:
+    answers = documented.answers()
+    assert answers.keys() == {case.function for case in READS + WRITES} | FIELDS | WEBHOOKS
+    shown = set[str]()
+    for case in READS + WRITES:
+        if fields := answers[case.function]:
+            for row in case.data if isinstance(case.data, list) else [case.data]:
+                assert row.keys() == fields.keys(), case.function
+                assert all(fields[name] for name, value in row.items() if value is None), case.function
+                shown.add(case.function)
+    # these have nothing to say there, and are made to below
+    assert {name for name, fields in answers.items() if fields} - shown == {"claim_outbox", "verify_ledger"}
+
+
+def test_every_row_of_a_table_has_the_fields_that_the_types_know(js: Api) -> None:
+    picture = {"project_id": "picture", "type": "png"}
+    assert js.rpc("ada", "consume_credit_and_create_export", picture).status == 200
+    for table, fields in documented.TABLES.items():
+        every = step("select", ", ".join(fields))
+        named, all_of_them = (
+            js.call("service_role", step("from", table), columns, step("limit", 10))
+            for columns in (every, step("select"))
+        )
+        assert named.data, table
+        for shown, stored in zip(named.data, all_of_them.data, strict=True):
+            assert all(fields[name] for name, value in shown.items() if value is None), table
+            assert shown.keys() - stored.keys() == COMPUTED.get(table, set()), table
+            assert not stored.keys() - shown.keys(), table
+
+
+def test_books_that_do_not_add_up_are_told_row_by_row(api: Api) -> None:
+    change = "update public.user_credits set credits_remaining = {0}, total_credits = {0} + 1 where user_id = %s"
+    ada = [api.users["ada"]]
+    api.owner.execute(change.format(4).encode(), ada)
+    try:
+        told = api.rpc("service_role", "verify_ledger", ADA).data
+    finally:
+        api.owner.execute(change.format(2).encode(), ada)
+    violation = {"rule": "balance_is_not_sum", "expected": 2, "found": 4, "seq": None, "hold_id": None}
+    assert told == [ADA | violation]
+    assert told[0].keys() == documented.COMPOSITES["ledger_violation"].keys()
 
 
 @pytest.mark.parametrize("table", KEYS)
@@ -671,6 +794,7 @@ def test_a_low_balance_is_handed_to_one_worker_and_then_done(js: Api) -> None:
     payload = {"credits_remaining": 1, "alert_below": 2, "seq": 3}
     known = {"id": item["id"], "created_at": item["created_at"]}
     assert item == {"kind": "low_balance", "user_id": ada, "payload": payload, "attempts": 1} | known
+    assert item.keys() == documented.COMPOSITES["outbox_item"].keys()
 
 
 def test_a_job_reserves_the_most_and_pays_what_it_cost_until_it_is_given_back(js: Api) -> None:
@@ -760,15 +884,42 @@ def test_credits_up_to_the_limit_survive_json(api: Api) -> None:
     assert balances == [9006199254740991, 9007199254740991, 2, 3]
 
 
-def test_pages_of_history_meet_without_overlap(api: Api) -> None:
-    for _ in range(5):
+def test_pages_of_history_meet_without_overlap_while_rows_arrive(api: Api) -> None:
+    def arrive() -> None:
         Client(api.owner).add_credits_for(api.users["ada"], 1)
-    pages, before = list[list[int]](), None
-    for _ in range(3):
-        page = api.rpc("ada", "get_transaction_history", {"page_size": 3, "before_seq": before}).data
-        pages.append([entry["seq"] for entry in page])
-        before = page[-1]["seq"]
-    assert pages == [[7, 6, 5], [4, 3, 2], [1]]
+
+    for _ in range(5):
+        arrive()
+    for get in (False, True):
+        newest = api.rpc("ada", "get_user_credits").data["last_seq"]
+        pages, before = list[int](), dict[str, int]()
+        while page := api.rpc("ada", "get_transaction_history", {"page_size": 3} | before, get=get).data:
+            arrive()
+            pages += [entry["seq"] for entry in page]
+            before = {"before_seq": pages[-1]}
+        assert pages == list(range(newest, 0, -1))
+
+
+@pytest.mark.parametrize("way", ["Range", "limit", "number"])
+def test_pages_of_a_table_meet_without_overlap_while_rows_arrive(js: Api, way: str) -> None:
+    seen, ledger = list[int](), f"{js.gateway.url}/rest/v1/credit_transactions?select=seq"
+    _, bearer = js.login("ada")
+    for at in (0, 3, 6, 9, 12):  # 2 rows, then 5, 8, ...: the end is met when no more arrive
+        for _ in range(3 if at < 9 else 0):
+            Client(js.owner).add_credits_for(js.users["ada"], 1)
+        query, headers = f"{ledger}&order=seq", {"Authorization": f"Bearer {bearer}"}
+        if way == "Range":
+            headers |= {"Range-Unit": "items", "Range": f"{at}-{at + 2}"}
+        elif way == "limit":
+            query += f"&limit=3&offset={at}"
+        else:
+            query += f"&limit=3&seq=gt.{seen[-1] if seen else 0}"
+        answer = HTTP.get(query, headers=headers)
+        page = [row["seq"] for row in answer.json()]
+        span = f"{at}-{at + len(page) - 1}" if page and way != "number" else f"0-{len(page) - 1}" if page else "*"
+        assert (answer.status_code, answer.headers["content-range"]) == (200, f"{span}/*")
+        seen += page
+    assert seen == list(range(1, 12))
 
 
 def test_where_users_may_not_spend_the_app_is_refused_and_the_service_is_not(api: Api) -> None:
@@ -795,9 +946,8 @@ def test_apps_that_race_for_the_last_credits_share_what_there_is(js: Api) -> Non
 
 def test_a_spend_whose_answer_was_lost_is_found_and_not_repeated(js: Api) -> None:
     spend = "return await supabase.rpc('consume_credit', { idempotency_key: 'lost' })"
-    js.gateway.loses_answers = True
+    js.gateway.loses.append("/rpc/consume_credit")
     lost = js.script("ada", spend)
-    js.gateway.loses_answers = False
     assert (lost["status"], js.gateway.statuses[-1]) == (0, 200)
     found = js.rpc("ada", "get_operation", {"idempotency_key": "lost"})
     assert found.data == [row(3, -1, 1, idempotency_key="lost")]
@@ -828,6 +978,22 @@ def test_the_document_for_supabase_sells_and_spends_as_written(js: Api) -> None:
     assert (sold["type"], sold["idempotency_key"], sold["balance_after"]) == ("purchase", "order:7", 102)
     spent = js.script("ada", f"{spend}\nreturn [credits, history.length, spent.balance_after]")
     assert spent == [{"credits_remaining": 102, "credits_available": 102}, 3, 100]
+
+
+def test_the_document_for_clients_signs_in_spends_once_and_shows_the_shop_as_written(js: Api) -> None:
+    [app] = blocks("js", ROOT / "docs" / "clients.md")
+    around = """
+    const told = [], show = (credits) => told.push(credits), showShop = (credits) => told.push({ shop: credits })
+    const [email, password, button] = ['ada@example.com', 'secret', {}]
+    supabase.auth = { signInWithPassword: async (who) => told.push(who) }
+    """
+    presses = "for (const press of [1, 2]) await button.onclick()"
+    js.gateway.loses.append("/rpc/consume_credit")
+    before = len(js.gateway.statuses)
+    told = js.script("ada", f"{around}\n{app}\n{presses}\nreturn told")
+    assert told == [{"email": "ada@example.com", "password": "secret"}, 2, 0, {"shop": 0}]
+    assert js.gateway.statuses[before:] == [200, 200, 200, 402]  # the second was lost
+    assert [entry["amount"] for entry in js.rpc("ada", "get_transaction_history").data] == [-2, -1, 3]
 
 
 def test_the_document_about_the_app_exports_and_counts_as_written(js: Api) -> None:

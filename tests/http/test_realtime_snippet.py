@@ -1,4 +1,4 @@
-"""The subscription of docs/supabase.md, as supabase-js makes it; the Realtime server, which cannot run here, is played."""
+"""The subscription of docs/supabase.md, made by supabase-js; the Realtime server, which cannot run here, is played."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Realtime {
     if (joins.length > 1) return
     const columns = ['credits_remaining', 'credits_held'].map((name) => ({ name, type: 'int8' }))
     const data = { ...wanted, type: 'UPDATE', columns, record: { credits_remaining: 9, credits_held: 2 }, errors: null }
-    tell(null, null, topic, 'postgres_changes', { ids: [7], data: { ...data, commit_timestamp: new Date().toISOString() } })
+    const commit_timestamp = new Date().toISOString()
+    tell(null, null, topic, 'postgres_changes', { ids: [7], data: { ...data, commit_timestamp } })
     tell(join_ref, null, topic, 'phx_error', {})
   }
   close() { this.readyState = 3; this.onclose?.({ code: 1000, wasClean: true }) }
@@ -71,7 +72,7 @@ def test_the_app_listens_to_its_own_balance_and_asks_whenever_the_line_is_up_as_
     assert done.returncode == 0, done.stdout + done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     wanted = {"event": "UPDATE", "schema": "public", "table": "user_credits", "filter": f"user_id=eq.{USER}"}
-    assert [(topic, [{name: change[name] for name in wanted} for change in changes]) for topic, changes in told["joins"]] == [
-        ("realtime:credits", [wanted])
-    ] * 2
+    assert [
+        (topic, [{name: change[name] for name in wanted} for change in changes]) for topic, changes in told["joins"]
+    ] == [("realtime:credits", [wanted])] * 2
     assert sorted(told["shown"]) == [7, 28, 29]

@@ -81,22 +81,28 @@ class Shop:
 
 
 @pytest.fixture(scope="module", params=["supabase", "supabase_closed"])
-def served(request: pytest.FixtureRequest, templates: Templates) -> Iterator[tuple[Database, httpx.Client]]:
-    with templates.clone(request.param) as database, stack.postgrest(database, JWT_SECRET) as rest:
-        yield database, rest
+def served(
+    request: pytest.FixtureRequest, templates: Templates
+) -> Iterator[tuple[psycopg.Connection[Any], httpx.Client]]:
+    """A database in which there is something to buy, behind PostgREST."""
+    with (
+        templates.clone(request.param, pushed="app") as database,
+        stack.postgrest(database, JWT_SECRET) as rest,
+        database.connect() as owner,
+    ):
+        stack.offer(owner, PRODUCTS)
+        yield owner, rest
 
 
 @pytest.fixture
-def shop(served: tuple[Database, httpx.Client]) -> Iterator[Shop]:
-    database, rest = served
-    with database.connect() as owner:
-        yield open_shop(owner, rest)
-        assert_books_add_up(owner)
+def shop(served: tuple[psycopg.Connection[Any], httpx.Client]) -> Iterator[Shop]:
+    owner, rest = served
+    yield open_shop(owner, rest)
+    assert_books_add_up(owner)
 
 
 def open_shop(owner: psycopg.Connection[Any], rest: httpx.Client) -> Shop:
-    """There is something to buy, and both providers have their signing secret."""
-    stack.offer(owner, PRODUCTS)
+    """Both providers have their signing secret, and somebody is there who buys."""
     owner.execute("delete from credits_private.secrets where true")
     for name, secret in SIGNING.items():
         set_secret(owner, name, secret)
@@ -432,12 +438,13 @@ def test_a_purchase_under_another_event_id_is_credited_once(shop: Shop, provider
 def hurried(templates: Templates) -> Iterator[tuple[Database, Shop]]:
     """A shop that gives its visitors half a second; a hosted project gives anon three, in the same way."""
     role = f"anon_{uuid4().hex}"
-    with templates.clone("supabase") as database, database.connect("postgres") as superuser:
+    with templates.clone("supabase", pushed="app") as database, database.connect("postgres") as superuser:
         superuser.execute(f"create role {role} in role anon".encode())
         superuser.execute(f"grant {role} to authenticator".encode())
         superuser.execute(f"alter role {role} set statement_timeout to '500ms'".encode())
         try:
             with stack.postgrest(database, JWT_SECRET, visitor=role) as rest, database.connect() as owner:
+                stack.offer(owner, PRODUCTS)
                 yield database, open_shop(owner, rest)
                 assert_books_add_up(owner)
         finally:

@@ -63,9 +63,39 @@ const calls = {
   unknown
 >
 
+// Every table and view is read here with each of its columns and computed fields, or this does not compile.
+const tables = {
+  credit_holds: supabase.from('credit_holds').select('amount, captured_amount, created_at, description, ended_at, expires_at, id, idempotency_key, metadata, seq, status, user_id'),
+  credit_products: supabase.from('credit_products').select('active_from, active_to, bonus_credits, credits, currency, entitlement, expires_after, price_cents, product_id, store, trial_credits, updated_at'),
+  credit_transactions: supabase.from('credit_transactions').select('amount, balance_after, created_at, description, idempotency_key, metadata, seq, type, user_id, id'),
+  exports: supabase.from('exports').select('asset_path, asset_url, created_at, error_message, id, idempotency_key, layer_ids, options, paid_by, project_id, seq, status, type, updated_at, user_id'),
+  profiles: supabase.from('profiles').select('created_at, email, id, updated_at, credits'),
+  project_layers: supabase.from('project_layers').select('bbox, created_at, height, id, name, png_path, png_url, project_id, transform, visible, width, z_index'),
+  projects: supabase.from('projects').select('created_at, id, manifest_path, params, source_image_path, status, thumbnail_path, updated_at, user_id'),
+  purchase_transactions: supabase.from('purchase_transactions').select('created_at, credits, credits_expire_at, currency, entitled_until, entitlements, environment, payload, price_cents, product_id, provider, quantity, refunded_credits, seq, status, store, transaction_id, user_id, verified_at'),
+  user_credits: supabase.from('user_credits').select('alert_below, created_at, credits_held, credits_remaining, last_bonus_date, last_hold_at, last_purchase_at, last_seq, monthly_bonus_credits, next_due_at, total_credits, updated_at, used_credits, user_id, credits_available'),
+  user_entitlements: supabase.from('user_entitlements').select('active_since, active_until, entitlement, granted_by, granted_until, source, transferred_at, updated_at, user_id'),
+  users: supabase.from('users').select('credits_balance, email, id'),
+} satisfies Record<keyof (Database['public']['Tables'] & Database['public']['Views']), unknown>
+type Rows = { [Name in keyof typeof tables]: NonNullable<Awaited<(typeof tables)[Name]>['data']>[number] }
+sure<Same<Rows, { [Name in keyof Rows]: Tables<Name> }>>()
+
 // What they answer. A row has its computed fields only where they are asked for.
 type Entry = Omit<Tables<'credit_transactions'>, 'id'>
 type Account = Omit<Tables<'user_credits'>, 'credits_available'>
+// Attributes of a composite type may all be null, to its generator.
+type Composites = {
+  account_deletion: { user_id: string; deleted_at: string; credits_written_off: number; removed: Json }
+  credit_usage: { consumed: number; refunded: number; operations: number }
+  ledger_violation: { user_id: string; seq: number; rule: string; expected: number; found: number; hold_id: string }
+  maintenance_report: { store_events: number; store_events_waiting: number; accounts: number; expirations: number; holds: number; grants: number }
+  outbox_item: { id: string; kind: string; user_id: string; payload: Json; attempts: number; created_at: string }
+  recurring_grant: { user_id: string; name: string; entitlement: string; amount: number; period: 'day' | 'week' | 'month'; rollover: boolean; starts_at: string; ends_at: string }
+  store_event: { provider: string; event_id: string; type: string; state: 'pending' | 'parked' | 'failed' | 'ignored' | 'processed'; reason: string; details: Json; user_id: string; store: string; environment: string; transaction_id: string; product_id: string; attempts: number; received_at: string; processed_at: string }
+  user_stats: { projects: number; exports: number; lifetime_exports: number; account_age: string; credits: number }
+}
+type Maybe<T> = { [Field in keyof T]: T[Field] | null }
+sure<Same<Database['public']['CompositeTypes'], { [Name in keyof Composites]: Maybe<Composites[Name]> }>>()
 type Answers = { [Name in keyof typeof calls]: NonNullable<Awaited<(typeof calls)[Name]>['data']> }
 sure<
   Same<

@@ -53,7 +53,7 @@ select is(
 );
 select results_eq(
   $$
-    select regexp_matches(p.prosrc, 'pg_notify\(([^)]*)\)', 'g')
+    select regexp_matches(p.prosrc collate "default", 'pg_notify\(([^)]*)\)', 'g')
     from pg_catalog.pg_proc as p
     where p.pronamespace in ('public'::regnamespace, 'credits_private'::regnamespace)
   $$,

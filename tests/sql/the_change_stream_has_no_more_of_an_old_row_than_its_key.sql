@@ -7,7 +7,7 @@ select plan(4);
 
 select results_eq(
   $$
-    select m.schemaname::text, m.tablename::text, m.rowfilter
+    select m.schemaname::text collate "default", m.tablename::text collate "default", m.rowfilter collate "default"
     from pg_catalog.pg_publication_tables as m
     where m.pubname = 'supabase_realtime'
     order by m.tablename
@@ -31,7 +31,7 @@ select is_empty(
 );
 select results_eq(
   $$
-    select c.relname::text, pg_get_constraintdef(k.oid)
+    select c.relname::text collate "default", pg_get_constraintdef(k.oid)
     from pg_catalog.pg_class as c
     join pg_catalog.pg_constraint as k on k.conrelid = c.oid and k.contype = 'p'
     where c.oid in ('public.user_credits'::regclass, 'public.credit_transactions'::regclass)
