@@ -312,7 +312,8 @@ def test_a_newcomer_does_not_wait_for_the_next_poll(bank: Database, driver: Driv
 
 def test_a_user_whose_account_is_not_open_yet_is_watched_until_it_is(bank: Database, driver: Driver) -> None:
     user = uuid4()
-    with bank.connect("postgres", options="-c session_replication_role=replica") as superuser:
+    with bank.connect("postgres") as superuser, superuser.transaction():
+        superuser.execute("set local session_replication_role = replica")
         superuser.execute("insert into auth.users (id) values (%s)", [user])
     with watched(driver, bank, user) as rows:
         assert (rows.next().credits_remaining, act(bank, READ, user).last_seq) == (3, 0)
@@ -499,7 +500,9 @@ def test_one_connection_listens_for_all_watchers_of_a_pool(bank: Database) -> No
                 for number, user in enumerate(users):
                     act(bank, "add_credits_for", user, 1)
                     await all_see(*[turn] * (number + 1), *[turn - 1] * (3 - number))
-                assert pool.get_stats()["pool_available"] == 1
+                async with asyncio.timeout(5):
+                    while pool.get_stats()["pool_available"] != 1:
+                        await asyncio.sleep(0.005)
             with bank.connect() as connection:
                 query = "select count(*) from pg_stat_activity where datname = %s and query = 'listen credits_changed'"
                 row = connection.execute(query, [bank.name]).fetchone()
@@ -512,7 +515,7 @@ def test_one_connection_listens_for_all_watchers_of_a_pool(bank: Database) -> No
                 async with pool.connection() as one, pool.connection() as other:
                     for mine in (one, other):
                         assert await (await mine.execute("select pg_listening_channels()")).fetchall() == []
-            assert row in {(1,), (0,)}
+            assert row == (1,)
 
     asyncio.run(main())
 
@@ -539,7 +542,10 @@ def test_forged_notifications_tell_nothing_and_cost_little(bank: Database, drive
 
 
 @pytest.mark.usefixtures("listened")
-@pytest.mark.parametrize("obstacle", ["a pooler", "a standby", "a pool of one", "one connection"])
+@pytest.mark.parametrize(
+    "obstacle",
+    ["a pooler", pytest.param("a standby", marks=pytest.mark.session("LISTEN")), "a pool of one", "one connection"],
+)
 def test_where_it_cannot_listen_it_polls(
     bank: Database, driver: Driver, obstacle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
