@@ -275,11 +275,12 @@ def kill(home: Path) -> None:
     """The whole server at once: the postmaster, then each of its children."""
     postmaster = local.status(home).pid
     assert postmaster
-    children = [
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/stat")
-        if path.read_text().rpartition(")")[2].split()[1] == str(postmaster)
-    ]
+    os.kill(postmaster, signal.SIGSTOP)  # or a child that it makes meanwhile keeps clients waiting
+    children = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # somebody's that has just ended
+            if path.read_text().rpartition(")")[2].split()[1] == str(postmaster):
+                children.append(int(path.parent.name))
     for pid in (postmaster, *children):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
