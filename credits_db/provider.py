@@ -6,7 +6,7 @@
     await provider.consume(3)                  # shown at once, taken back when it is refused or lost
 
 The state is worked out anew from two things, the newest figures of the server and the amounts that have no answer
-yet, so taking back is exact whatever else happened meanwhile.
+yet, so taking back is exact whatever else happened meanwhile. Such an amount never takes what is shown below nothing.
 """
 
 from __future__ import annotations
@@ -58,8 +58,10 @@ class _Session:
 
     @property
     def state(self) -> CreditsState:
-        left = self.known.credits_remaining - sum(self.pending.values())
-        return replace(self.known, credits_remaining=left, is_loading=self.seq < 0 or self.loading > 0)
+        known = self.known
+        spent = min(sum(self.pending.values()), max(known.credits_remaining - known.credits_held, 0))
+        left = known.credits_remaining - spent  # what cannot be paid is not shown as if it had been
+        return replace(known, credits_remaining=left, is_loading=self.seq < 0 or self.loading > 0)
 
     def see(self, row: UserCredits) -> None:
         """The balance as of last_seq; one that was read before what is known is passed over."""
