@@ -318,17 +318,24 @@ class AsyncWatching(_Watching):
             yield await self._take(self._steps(hub, watcher))
 
     async def _take(self, steps: Steps[T]) -> T:
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        cancelled = task.cancelling()
         go_on: Callable[[Any], Callable[[], Any]] = steps.send
         answer: Any = None
         while True:
             try:
-                step = go_on(answer)
+                step, answer = go_on(answer), None
             except StopIteration as end:
+                if task.cancelling() > cancelled:
+                    raise asyncio.CancelledError from None
                 return cast("T", end.value)
             try:
+                # a pool that has a connection by then gives it, and keeps the cancellation to itself
+                if task.cancelling() > cancelled:
+                    raise asyncio.CancelledError
                 answer, go_on = await step(), steps.send
             except BaseException as error:
-                answer, go_on = error, steps.throw
+                answer, go_on, cancelled = error, steps.throw, task.cancelling()
 
     async def _pause(self, bell: asyncio.Event, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -385,6 +385,26 @@ def test_a_loop_that_is_left_leaves_nothing_behind(
         assert len(watch._STATIONS[pool].hubs) == 0
 
 
+def test_a_cancellation_that_meets_a_free_connection_ends_it_all_the_same(bank: Database) -> None:
+    """A pool that has a connection for a waiter which is being cancelled hands it over, and tells nobody of the rest."""
+    user = bank.sign_up()
+
+    async def story() -> None:
+        async with AsyncConnectionPool(bank.dsn(), min_size=1, max_size=1, open=False, kwargs=POOLED) as pool:
+            for ticks in range(12):
+                async with pool.connection():
+                    waiting = asyncio.ensure_future(anext(AsyncClient(pool).watch(user)))
+                    await asyncio.sleep(0.01)
+                for _ in range(ticks % 6):
+                    await asyncio.sleep(0)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    async with asyncio.timeout(5):
+                        await waiting
+
+    asyncio.run(story())
+
+
 def test_a_cancelled_task_ends_at_once_and_another_takes_its_turn(bank: Database) -> None:
     """The one who is asking for all is given up while its statement waits for a lock."""
     user, other = bank.sign_up(), bank.sign_up()
@@ -759,11 +779,11 @@ def test_a_watch_survives_restarts_under_load_and_shows_the_final_state(home: Pa
     ):
         loop, until = runner.get_loop(), asyncio.Event()
         service = Client(pool)
-        threads = [threading.Thread(target=spend, args=[user]) for user in users[:2]]
-        threads.append(threading.Thread(target=lambda: runner.run(follow_all(until))))
+        threads = [threading.Thread(target=spend, args=[user], daemon=True) for user in users[:2]]
+        threads.append(threading.Thread(target=lambda: runner.run(follow_all(until)), daemon=True))
         for user in users:
             for who, rows in (("c", service.watch(user, SOON)), ("d", service.as_user(user).watch(SOON))):
-                threads.append(threading.Thread(target=follow, args=[rows, seen[who, user]]))
+                threads.append(threading.Thread(target=follow, args=[rows, seen[who, user]], daemon=True))
         for thread in threads:
             thread.start()
         try:
@@ -785,7 +805,8 @@ def test_a_watch_survives_restarts_under_load_and_shows_the_final_state(home: Pa
             loop.call_soon_threadsafe(until.set)
             pool.close()
             for thread in threads:
-                thread.join()
+                thread.join(20)
+            assert not [thread for thread in threads if thread.is_alive()]
     for (_, user), told in seen.items():
         numbers = [row.last_seq for row in told]
         assert numbers == sorted(set(numbers)), "an older balance came after a newer one, or one came twice"
