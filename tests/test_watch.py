@@ -386,7 +386,7 @@ def test_a_loop_that_is_left_leaves_nothing_behind(
 
 
 def test_a_cancellation_that_meets_a_free_connection_ends_it_all_the_same(bank: Database) -> None:
-    """A pool that has a connection for a waiter which is being cancelled hands it over, and tells nobody of the rest."""
+    """A pool with a connection for a waiter who is being cancelled hands it over, and tells nobody of the rest."""
     user = bank.sign_up()
 
     async def story() -> None:
