@@ -163,7 +163,7 @@ def nothing_is_left(driver: Driver, pool: Any) -> None:
     deadline = time.monotonic() + 10  # a pool may still be making its first connections
     while len({(stats := pool.get_stats())["pool_available"], stats["pool_size"], pool.min_size}) > 1:
         assert time.monotonic() < deadline, stats
-        time.sleep(0.01)
+        driver.runner.run(asyncio.sleep(0.01))
     with_each = [driver.wait(pool.getconn()) for _ in range(pool.min_size)]
     try:
         for connection in with_each:
