@@ -7,7 +7,7 @@ POSTGRES ?= 15 16 17
 ANYWHERE := bench cli docs hostile_input import_balances leaving local model readme seed sources store_fuzz webhook_handlers wheel
 BETWEEN := client concurrency holds migrations restore sql
 # what asks the server nothing through Python, or nothing that a connection of its own would matter to
-UNPOOLED := adoption bench clock contract docs export hostile_input leaving local locks model plpgsql_check readme restore sources sql store_fixtures store_fuzz supabase wheel
+UNPOOLED := adoption bench clock contract docs export hostile_input leaving local locks model plpgsql_check readme realtime restore sources sql store_fixtures store_fuzz supabase wheel
 IMAGE ?= postgres:18
 LOCK := uv pip compile pyproject.toml --extra local --group test --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate --quiet

@@ -57,7 +57,7 @@ def test_push_and_the_clients_work_through_it_as_written(
         assert migrations.verify(connection) == []
     users = [database.sign_up() for _ in range(20)]
     with database.connect() as owner:
-        _, role = blocks("sql", PLAIN)
+        role = blocks("sql", PLAIN)[1]
         owner.execute(role.replace("database shop", f"database {database.name}").encode())
     documented = "postgresql://app@127.0.0.1:6432/shop"
     opening = blocks("python", PLAIN)[1]
