@@ -6,7 +6,7 @@ POSTGRES ?= 15 16 17
 # of the older servers the oldest does all that asks the server something, those between what asks most
 ANYWHERE := bench cli docs hostile_input import_balances leaving local model readme seed sources store_fuzz webhook_handlers wheel
 BETWEEN := client concurrency holds migrations restore sql
-# what asks the server nothing through Python, or nothing that a connection of its own would matter to
+# not through the pooler: what asks nothing through a client of ours, starts a server of its own, or LISTENs
 UNPOOLED := adoption bench clock contract docs export hostile_input leaving local locks model plpgsql_check readme realtime restore sources sql store_fixtures store_fuzz supabase wheel
 IMAGE ?= postgres:18
 LOCK := uv pip compile pyproject.toml --extra local --group test --universal --python-version 3.11 --generate-hashes \

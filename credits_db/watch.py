@@ -180,14 +180,8 @@ class _Watching:
     _source: Any
     _identity: dict[str, str] | None
     run: Callable[[Call[Any]], Any]
-
-    def _pause(self, bell: Any, seconds: float) -> Any:
-        """Wait for the bell."""
-        raise NotImplementedError
-
-    def _hear(self, ear: Any, seconds: float) -> Any:
-        """Wait for a notification, and tell whether one came."""
-        raise NotImplementedError
+    _pause: Callable[[Any, float], Any]  # until a bell rings, these seconds at most
+    _hear: Callable[[Any, float], Any]  # until a connection has a notification; whether one came
 
     def _begin(
         self, user_id: UUID, every: timedelta, read: Call[UserCredits], lock: type[Any], bell: type[Any]
