@@ -351,6 +351,8 @@ def _in_batches(connection: Connection, function: str, users: int, progress: Cal
         opened += BATCH
         progress(min(opened, users), users)
         last = _batch(connection, function, last)
+    if opened:  # the last batch; and some opened theirs themselves, by a spend
+        progress(users, users)
 
 
 @_patiently
