@@ -643,6 +643,23 @@ def test_a_plan_says_what_is_adopted_and_changes_nothing(templates: Templates, s
             assert connection.execute("select to_regnamespace('credits_private')").fetchone() == (None,)
 
 
+def test_a_push_to_a_migration_makes_nothing_ahead_for_those_after_it(templates: Templates) -> None:
+    with templates.clone("plain", pushed=False) as database:
+        settle(database, "s0")
+        with migrations.connect(database.dsn()) as connection:
+            count = "select count(*) from pg_index where indrelid = 'public.projects'::regclass"
+            before = connection.execute(count.encode()).fetchone()
+
+            def asked(_: str) -> bool:
+                raise AssertionError("asked before the name was looked at")
+
+            with pytest.raises(migrations.Refusal, match="There is no migration 0001_cor\\."):
+                migrations.push(connection, more=["app"], to="0001_cor", confirm=asked)
+            assert [step.ahead for step in migrations.plan(connection, ["app"]) if "projects" in (step.ahead or "")]
+            assert [done.id for done in migrations.push(connection, more=["app"], to="0001_core")] == ["0001_core"]
+            assert connection.execute(count.encode()).fetchone() == before
+
+
 def test_a_plan_for_a_database_with_nothing_in_the_way_is_empty(empty: Database, database: Database) -> None:
     for target in (empty, database):
         with migrations.connect(target.dsn()) as connection:
